@@ -2,18 +2,20 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use reeldeck_common::layout::Layout;
+use reeldeck_common::pid::is_gone;
 
 use crate::client::{Client, runs};
 use crate::config::{Overrides, Settings};
 use crate::dataset::shown;
 use crate::discovery;
 use crate::error::{Exit, ExitError};
+use crate::protocol::holder::log_name;
 use crate::protocol::snapshot::Phase;
 
 /// How often a starting engine is asked whether it is ready.
@@ -67,9 +69,8 @@ pub(crate) fn start(
     settings.check_folders_or_wait()?;
     let folder = Layout::new(&settings.out, "").private().join("log");
     fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", shown(&folder)))?;
-    let name = format!("start-{}-of-{}.log", settings.shard.index, settings.shard.of);
-    // Another command may start an engine at the same time, so each has a file of its own until its engine has the lock.
-    let own_log = tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(&folder);
+    remove_old_logs(&folder);
+    let own_log = tempfile::Builder::new().prefix(".start.").tempfile_in(&folder);
     let own_log = own_log.with_context(|| format!("failed to write to {}", shown(&folder)))?;
     let stderr = own_log.reopen().with_context(|| format!("failed to write {}", shown(own_log.path())))?;
     let own = discovery::reeldeck()?;
@@ -92,12 +93,25 @@ pub(crate) fn start(
     let stderr = fs::read(own_log.path()).unwrap_or_default();
     if exit_code.is_none() {
         // What the engine writes later is in the same file. Without the name it is lost, and the run is not.
-        let _ = own_log.persist(folder.join(name));
+        let _ = own_log.persist(folder.join(format!("start-{}-{}.log", log_name(), child.id())));
     }
     let pid = child.id();
     // Reaps the engine when it ends, for a caller that lives longer. Without the thread it is reaped when the caller ends.
     let _ = reeldeck_common::thread::spawn("reaper", move || child.wait());
     Ok(Started { pid, exit_code, stderr })
+}
+
+/// Removes the logs of starts on this host whose engines have ended.
+fn remove_old_logs(folder: &Path) {
+    let prefix = format!("start-{}-", log_name());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(".log")?.parse().ok());
+        if pid.is_some_and(is_gone) {
+            // One that stays only takes space.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The standard error of a starting engine.
@@ -140,9 +154,9 @@ fn wait(child: &mut Child, settings: &Settings, each_time: &mut dyn FnMut()) -> 
 /// Whether the engine answers and has prepared its first run.
 fn has_prepared(pid: u32, settings: &Settings, client: &mut Option<Client>) -> Result<bool> {
     if client.is_none() {
-        let mut runs = runs(&settings.out)?.into_iter().filter(|(shard, _)| *shard == settings.shard);
-        let holder = runs.find(|(_, holder)| holder.pid == pid && holder.socket.is_some()).map(|(_, holder)| holder);
-        *client = holder.map(|holder| Client::connect(&settings.out, settings.shard, &holder)).transpose()?;
+        let mut runs = runs(&settings.out)?.into_iter();
+        let holder = runs.find(|holder| holder.pid == pid && holder.is_here() && holder.socket.is_some());
+        *client = holder.map(|holder| Client::connect(&settings.out, &holder)).transpose()?;
     }
     let Some(client) = client else { return Ok(false) };
     Ok(client.snapshot()?.phase != Phase::Starting)

@@ -87,11 +87,7 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
 /// Refuses a recipe whose features the export at the end of the run could not use, before anything is extracted.
 fn check_export(settings: &Settings, options: Options) -> Result<(), ExitError> {
     let recipe = &settings.recipe;
-    if !options.export
-        || settings.limit.is_some()
-        || !settings.shard.is_whole()
-        || recipe.outputs.contains(&Output::Logits)
-    {
+    if !options.export || settings.limit.is_some() || recipe.outputs.contains(&Output::Logits) {
         return Ok(());
     }
     let stored: Vec<_> = recipe.outputs.iter().map(|output| output.name()).collect();
@@ -152,9 +148,6 @@ impl Reporter for Text {
         if settings.verbosity == Verbosity::Quiet {
             return;
         }
-        if settings.shard_of_slurm {
-            errln!("note: part {} of the Slurm array; --shard 0/1 takes all", settings.shard);
-        }
         match session.checkpoint.needs {
             Some(_) => errln!("no weights: videos can be scanned, checked and listed, and not extracted"),
             None => errln!("features {}, weights {}", session.layout.set(), session.checkpoint.id.name),
@@ -164,7 +157,7 @@ impl Reporter for Text {
             (failed - unreadable, "failed before (--retry-failed)"),
             (unreadable, "unreadable"),
             (stale, "stale (--redo-stale)"),
-            (left_out, self.why_left_out()),
+            (left_out, "left out by --limit"),
             (excluded, EXCLUDED),
         ];
         errln!("{done} done before, {} queued{}", counts.unfinished(), and_these(&more));
@@ -197,7 +190,7 @@ impl Reporter for Text {
                 (failed - counts.unreadable, "failed"),
                 (counts.unreadable, "unreadable"),
                 (stale, "stale"),
-                (left_out, self.why_left_out()),
+                (left_out, "left out by --limit"),
                 (excluded, EXCLUDED),
                 (refused, "refused in the dataset folder (`reeldeck scan` says why)"),
             ];
@@ -235,16 +228,6 @@ fn say_gaps(settings: &Settings, DatasetMismatch { missing, without_video, .. }:
         errln!("{}", out::first(missing, missing.len(), most));
     }
     commands::list::say_without_video(without_video, settings.verbosity);
-}
-
-impl Text {
-    fn why_left_out(&self) -> &'static str {
-        match (self.settings.shard.is_whole(), self.settings.limit) {
-            (true, _) => "left out by --limit",
-            (false, None) => "of other parts",
-            (false, Some(_)) => "of other parts or left out by --limit",
-        }
-    }
 }
 
 /// The counts that are not zero, as `, 2 failed, 1 stale`.

@@ -194,7 +194,7 @@ pub struct RetryArgs {
     pub failed: bool,
     /// Extract the videos in this list again in the next run, done or failed: one name per line, such as retry.txt from
     /// `verify`; refused during a run
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["patterns", "failed", "shard"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["patterns", "failed"])]
     pub list: Option<PathBuf>,
     #[command(flatten)]
     order: OrderArgs,

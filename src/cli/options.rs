@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use crate::config::Overrides;
-use crate::dataset::shard::Shard;
 
 /// The configuration file alone.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -37,9 +36,6 @@ pub(super) struct TargetArgs {
     /// Output folder of the run [default: out]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
-    /// Choose the run that processes this part of the videos, such as 0/4; required if several runs are active
-    #[arg(long, value_name = "I/N")]
-    pub shard: Option<Shard>,
 }
 
 /// What to extract.
@@ -91,10 +87,6 @@ pub(super) struct RunArgs {
     /// Process only the first N unfinished videos, without an export [default: all]
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub limit: Option<usize>,
-    /// Process only this part of the videos, such as 0/4 for the first of four, without an export [default: all videos, or the
-    /// task's part in a Slurm array]
-    #[arg(long, value_name = "I/N")]
-    pub shard: Option<Shard>,
     /// Retry videos that failed in earlier runs
     #[arg(long)]
     pub retry_failed: bool,
@@ -165,11 +157,11 @@ pub(super) use overrides;
 
 overrides!(ConfigArgs: ; config);
 overrides!(FolderArgs: config; root, out);
-overrides!(TargetArgs: config; out, shard);
+overrides!(TargetArgs: config; out);
 overrides!(RecipeArgs: ; recipe);
 overrides!(ModelArgs: recipe; checkpoint);
 overrides!(ManifestArgs: ; manifest);
 overrides!(DeviceArgs: ; devices);
-overrides!(RunArgs: folders, model, manifest, devices; limit, shard, retry_failed, redo_stale, strict);
+overrides!(RunArgs: folders, model, manifest, devices; limit, retry_failed, redo_stale, strict);
 overrides!(QuietArgs: ; quiet);
 overrides!(VerbosityArgs: ; quiet, verbose);

@@ -6,7 +6,6 @@ use std::path::Path;
 use reeldeck_common::recipe::Output;
 
 use super::*;
-use crate::dataset::shard::Shard;
 use crate::dataset::video_list::LabelStyle;
 use crate::format::{Axes, Format};
 
@@ -21,7 +20,7 @@ fn clap_accepts_the_definition() {
 
 #[test]
 fn options_stand_before_or_after_the_subcommand() {
-    let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --manifest m.json --shard 1/2 \
+    let options = "--config c.toml --root d --out o --recipe r --checkpoint seeded --manifest m.json \
          --devices cpu*2 --limit 3 --retry-failed --redo-stale --strict -v";
     let before = read(&format!("{options} extract --json --dry-run")).unwrap();
     assert_eq!(before, read(&format!("extract {options} --json --dry-run")).unwrap());
@@ -35,7 +34,6 @@ fn options_stand_before_or_after_the_subcommand() {
         manifest: Some("m.json".into()),
         devices: Some("cpu*2".into()),
         limit: Some(3),
-        shard: Some(Shard { index: 1, of: 2 }),
         json: true,
         retry_failed: true,
         redo_stale: true,
@@ -50,8 +48,7 @@ fn options_stand_before_or_after_the_subcommand() {
 
 #[test]
 fn the_engine_is_started_with_the_same_overrides() {
-    let typed =
-        read("--batch --detach --root d --shard 1/2 --limit 3 --retry-failed --redo-stale --strict --devices cpu -v");
+    let typed = read("--batch --detach --root d --limit 3 --retry-failed --redo-stale --strict --devices cpu -v");
     let typed = typed.unwrap().overrides();
     let words = ["reeldeck".into(), "engine".into()].into_iter().chain(typed.words());
     assert_eq!(Cli::read(words).unwrap().overrides(), typed);
@@ -61,12 +58,12 @@ fn the_engine_is_started_with_the_same_overrides() {
 const COMMANDS: &[(&str, &str)] = &[
     (
         "",
-        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict theme ascii \
+        "config root out recipe checkpoint manifest devices limit retry-failed redo-stale strict theme ascii \
           low-bandwidth mouse batch",
     ),
     (
         "--batch",
-        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict detach dry-run \
+        "config root out recipe checkpoint manifest devices limit retry-failed redo-stale strict detach dry-run \
                  json quiet verbose",
     ),
     ("demo", "dir"),
@@ -76,20 +73,20 @@ const COMMANDS: &[(&str, &str)] = &[
     ("list", "config root out label-style stdout dry-run quiet verbose"),
     (
         "extract",
-        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict detach dry-run \
+        "config root out recipe checkpoint manifest devices limit retry-failed redo-stale strict detach dry-run \
                  json quiet verbose",
     ),
-    ("attach", "config out shard plain json quiet verbose theme ascii low-bandwidth mouse"),
-    ("status", "config out shard json"),
-    ("stop", "config out shard quiet now"),
-    ("pause", "config out shard quiet"),
-    ("resume", "config out shard quiet"),
-    ("retry x", "config out shard quiet"),
-    ("retry --failed", "config out shard quiet"),
+    ("attach", "config out plain json quiet verbose theme ascii low-bandwidth mouse"),
+    ("status", "config out json"),
+    ("stop", "config out quiet now"),
+    ("pause", "config out quiet"),
+    ("resume", "config out quiet"),
+    ("retry x", "config out quiet"),
+    ("retry --failed", "config out quiet"),
     ("retry --list l", "config root out recipe checkpoint dry-run quiet"),
     (
         "engine",
-        "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict no-export wait address-from-stdin \
+        "config root out recipe checkpoint manifest devices limit retry-failed redo-stale strict no-export wait address-from-stdin \
                 quiet verbose",
     ),
     ("slurm init", "config dry-run"),
@@ -117,7 +114,6 @@ const COMMANDS: &[(&str, &str)] = &[
 fn value_of(option: &str) -> &'static str {
     match option {
         "limit" | "sample" | "seconds" => "7",
-        "shard" => "1/2",
         "label-style" => "index",
         "format" => "npy",
         "layout" => "ct",
@@ -162,7 +158,7 @@ fn each_command_takes_the_options_that_it_uses_and_refuses_all_others() {
 
 #[test]
 fn every_option_that_overrides_the_configuration_reaches_the_settings() {
-    let overriding = "config root out recipe checkpoint manifest devices limit shard retry-failed redo-stale strict dry-run json \
+    let overriding = "config root out recipe checkpoint manifest devices limit retry-failed redo-stale strict dry-run json \
                       quiet verbose";
     for (line, taken) in COMMANDS {
         let plain = read(line).unwrap().overrides();
@@ -230,8 +226,6 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         ("retry", "<PATTERN>"),
         ("retry x --failed", "cannot be used with"),
         ("retry x --root d", "cannot be used with"),
-        ("retry --list l --shard 1/2", "cannot be used with"),
-        ("extract --shard 4/4", "the last is 3/4"),
         ("--json export", "--json"),
         ("--json", "--batch"),
         ("stop --dry-run", "--dry-run"),

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 
@@ -14,10 +13,6 @@ use crate::error::{Exit, ExitError};
 pub enum ClientError {
     #[error("no run is active in {}; start one with `reeldeck --batch`, in the background with --detach", shown(out))]
     NoRun { out: PathBuf },
-    #[error("no run of part {shard} is active in {}", shown(out))]
-    NoSuchPart { out: PathBuf, shard: Shard },
-    #[error("several runs are active in {}: parts {parts}; choose one with --shard", shown(out))]
-    Several { out: PathBuf, parts: String },
     #[error("the run in this output folder is on host {host} (process {pid}); run this command there")]
     OtherHost { host: String, pid: u32 },
     #[error("the run in this output folder (process {pid}) does not listen to clients")]
@@ -37,12 +32,12 @@ pub enum ClientError {
     #[error("{reason}")]
     Refused { reason: String },
     #[error(
-        "the lock file of {} belongs to a run in another output folder ({}): it was copied; remove {}",
+        "the file of an engine in {} belongs to a run in another output folder ({}): it was copied; remove {}",
         shown(out),
         shown(other),
-        shown(lock)
+        shown(file)
     )]
-    OtherFolder { out: PathBuf, other: PathBuf, lock: PathBuf },
+    OtherFolder { out: PathBuf, other: PathBuf, file: PathBuf },
     #[error("the connection to the run broke")]
     Broken(#[from] io::Error),
     #[error("the run has ended")]
@@ -56,7 +51,7 @@ pub enum ClientError {
 impl From<ClientError> for ExitError {
     fn from(error: ClientError) -> Self {
         let exit = match error {
-            ClientError::NoRun { .. } | ClientError::NoSuchPart { .. } | ClientError::Several { .. } => Exit::Usage,
+            ClientError::NoRun { .. } => Exit::Usage,
             _ => Exit::Internal,
         };
         Self::new(exit, error)

@@ -1,4 +1,4 @@
-//! A blocking client of an engine: finds it by the lock of the output folder and asks one question at a time. No question
+//! A blocking client of an engine: finds it by its file in the output folder and asks one question at a time. No question
 //! waits longer than ten seconds.
 
 use std::io;
@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use reeldeck_common::layout::Layout;
 
 use crate::config::Settings;
-use crate::dataset::shard::Shard;
 use crate::protocol::details::Details;
 use crate::protocol::holder::{self, Holder, Seen};
 use crate::protocol::row::{ClassRow, Filter, Row, Sort};
@@ -47,15 +46,14 @@ pub struct Window {
     pub rows: Vec<Row>,
 }
 
-/// The runs that hold an output folder, by part.
+/// The engines that use an output folder, the one that started first at the beginning.
 ///
 /// # Errors
-/// When the locks cannot be read, or not within ten seconds.
-pub fn runs(out: &Path) -> Result<Vec<(Shard, Holder)>, ClientError> {
+/// When their files cannot be read, or not within ten seconds.
+pub fn runs(out: &Path) -> Result<Vec<Holder>, ClientError> {
     let private = Layout::new(out, "").private();
     let seen = in_time(out, move || holder::holders(&private))?;
-    let held = seen.into_iter().filter(|seen| seen.held);
-    Ok(held.filter_map(|Seen { shard, holder, .. }| Some((shard, holder?))).collect())
+    Ok(seen.into_iter().filter(|seen| seen.held).filter_map(|Seen { holder, .. }| holder).collect())
 }
 
 fn is_same_folder(a: &Path, b: &Path) -> Result<bool, ClientError> {
@@ -82,30 +80,16 @@ fn in_time<T: Send + 'static>(
     seen.map_err(|source| ClientError::Locks { out: out.to_owned(), source })
 }
 
-/// The run over this part that holds the output folder. For the whole dataset, runs on this host go first.
+/// The engine of the output folder that started first, on this host.
 ///
 /// # Errors
-/// When there is none, several, or one on another host.
-pub(crate) fn find_run(out: &Path, shard: Shard) -> Result<(Shard, Holder), ClientError> {
-    let mut runs = runs(out)?;
-    if !shard.is_whole() {
-        runs.retain(|(part, _)| *part == shard);
-        if runs.is_empty() {
-            return Err(ClientError::NoSuchPart { out: out.to_owned(), shard });
-        }
-    } else if runs.iter().any(|(_, holder)| holder.host == holder::host()) {
-        runs.retain(|(_, holder)| holder.host == holder::host());
-    }
-    match runs.as_slice() {
-        [] => Err(ClientError::NoRun { out: out.to_owned() }),
-        [(_, holder)] if holder.host != holder::host() => {
-            Err(ClientError::OtherHost { host: holder.host.clone(), pid: holder.pid })
-        }
-        [run] => Ok(run.clone()),
-        several => {
-            let parts: Vec<String> = several.iter().map(|(part, _)| part.to_string()).collect();
-            Err(ClientError::Several { out: out.to_owned(), parts: parts.join(", ") })
-        }
+/// When there is none, or only some on other hosts.
+pub(crate) fn find_run(out: &Path) -> Result<Holder, ClientError> {
+    let runs = runs(out)?;
+    match (runs.iter().find(|holder| holder.host == holder::host()), runs.first()) {
+        (Some(here), _) => Ok(here.clone()),
+        (None, Some(holder)) => Err(ClientError::OtherHost { host: holder.host.clone(), pid: holder.pid }),
+        (None, None) => Err(ClientError::NoRun { out: out.to_owned() }),
     }
 }
 
@@ -115,20 +99,19 @@ impl Client {
     /// # Errors
     /// As [`find_run`], and when the engine cannot be reached or does not answer.
     pub fn find(settings: &Settings) -> Result<Self, ClientError> {
-        let (shard, holder) = find_run(&settings.out, settings.shard)?;
-        Self::connect(&settings.out, shard, &holder)
+        Self::connect(&settings.out, &find_run(&settings.out)?)
     }
 
     /// Connects to this run.
     ///
     /// # Errors
     /// As [`Client::find`].
-    pub fn connect(out: &Path, shard: Shard, holder: &Holder) -> Result<Self, ClientError> {
-        Self::connect_within(out, shard, holder, ANSWER_TIMEOUT)
+    pub fn connect(out: &Path, holder: &Holder) -> Result<Self, ClientError> {
+        Self::connect_within(out, holder, ANSWER_TIMEOUT)
     }
 
     /// Connects to this run; every answer must arrive within `timeout`.
-    fn connect_within(out: &Path, shard: Shard, holder: &Holder, timeout: Duration) -> Result<Self, ClientError> {
+    fn connect_within(out: &Path, holder: &Holder, timeout: Duration) -> Result<Self, ClientError> {
         if holder.host != holder::host() {
             return Err(ClientError::OtherHost { host: holder.host.clone(), pid: holder.pid });
         }
@@ -141,8 +124,8 @@ impl Client {
             other => return Err(unexpected(other)),
         };
         if !is_same_folder(&welcome.out, out)? {
-            let lock = Layout::new(out, "").private().join("locks").join(format!("{}-of-{}", shard.index, shard.of));
-            return Err(ClientError::OtherFolder { out: out.to_owned(), other: welcome.out, lock });
+            let file = holder::file(&Layout::new(out, "").private(), &holder.id);
+            return Err(ClientError::OtherFolder { out: out.to_owned(), other: welcome.out, file });
         }
         Ok(Self { connection, welcome, next_id: 1, early: vec![] })
     }

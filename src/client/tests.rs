@@ -21,7 +21,11 @@ fn engine(serve: impl FnOnce(UnixStream) + Send + 'static) -> (tempfile::TempDir
     std::thread::spawn(move || serve(listener.accept().unwrap().0));
     let now = Timestamp::now();
     let holder = Holder {
+        id: String::new(),
         host: holder::host(),
+        counter: 0,
+        place: String::new(),
+        job: None,
         pid: 4711,
         tool: String::new(),
         started: now,
@@ -32,7 +36,7 @@ fn engine(serve: impl FnOnce(UnixStream) + Send + 'static) -> (tempfile::TempDir
 }
 
 fn connect_to(dir: &tempfile::TempDir, holder: &Holder) -> Result<Client, ClientError> {
-    Client::connect_within(dir.path(), Shard::WHOLE, holder, TIMEOUT)
+    Client::connect_within(dir.path(), holder, TIMEOUT)
 }
 
 fn greet(mut stream: &UnixStream, out: &Path) {
@@ -43,7 +47,6 @@ fn greet(mut stream: &UnixStream, out: &Path) {
         root: out.to_owned(),
         out: out.to_owned(),
         set: String::new(),
-        shard: String::new(),
         dataset: String::new(),
         checkpoint: String::new(),
         synthetic_weights: false,

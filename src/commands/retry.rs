@@ -12,11 +12,10 @@ use reeldeck_common::layout::Layout;
 use reeldeck_common::video::{VideoName, printable};
 
 use super::set::feature_set;
+use crate::client;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
-use crate::dataset::shard::Shard;
 use crate::dataset::shown;
-use crate::engine::lock::Lock;
 use crate::error::{Exit, ExitError};
 use crate::out::count;
 use crate::out::{errln, outln};
@@ -46,10 +45,13 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
     }
     let is_there = |path: &Path| path.try_exists().unwrap_or(false);
     let (mut features, mut failures, mut neither) = (0, 0, 0);
-    let lock = (!settings.dry_run)
-        .then(|| Lock::take(&layout.private(), Shard::WHOLE))
-        .transpose()
-        .map_err(ExitError::from)?;
+    if let (false, Some(holder)) = (settings.dry_run, client::runs(&settings.out)?.first()) {
+        let message = format!(
+            "a run is using this output folder ({}); stop it first, or retry the videos with `reeldeck retry PATTERN`",
+            holder.in_words()
+        );
+        return Err(ExitError::new(Exit::Locked, message).into());
+    }
     for video in &videos {
         let feature = layout.feature(video);
         if let Err(error) = Header::read(&feature)
@@ -65,7 +67,7 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
         features += usize::from(has.0);
         failures += usize::from(has.1 && !has.0);
         neither += usize::from(has == (false, false));
-        if lock.is_some() {
+        if !settings.dry_run {
             for path in [feature, failure] {
                 remove(&path).with_context(|| format!("failed to remove {}; check permissions", shown(&path)))?;
             }

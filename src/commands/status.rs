@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::run_progress::{clock, status as status_line};
 use crate::client::{self, Client};
 use crate::config::Settings;
-use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::error::Exit;
 use crate::out::{self, count, outln};
@@ -23,7 +22,6 @@ use crate::protocol::summary::RunSummary;
 /// One run in the output of `--json`.
 #[derive(Serialize)]
 struct Run {
-    shard: String,
     #[serde(flatten)]
     holder: Holder,
     /// `None` if the run cannot be asked.
@@ -38,16 +36,8 @@ struct Report {
     schema: u32,
     running: bool,
     runs: Vec<Run>,
-    /// The last run of each part that has ended.
-    last_runs: Vec<LastRun>,
-}
-
-/// A run that has ended, in the output of `--json`.
-#[derive(Serialize)]
-struct LastRun {
-    shard: String,
-    #[serde(flatten)]
-    summary: RunSummary,
+    /// The last run that has ended; empty if there was none.
+    last_runs: Vec<RunSummary>,
 }
 
 /// Prints a paragraph for each run, or one JSON object. Returns [`Exit::Done`] with and without a run.
@@ -56,21 +46,15 @@ struct LastRun {
 /// When the locks cannot be read, or the object cannot be written.
 pub(crate) fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
     let mut runs = vec![];
-    for (shard, holder) in client::runs(&settings.out)? {
-        if !settings.shard.is_whole() && shard != settings.shard {
-            continue;
-        }
-        let asked = Client::connect(&settings.out, shard, &holder).and_then(|mut client| client.snapshot());
+    for holder in client::runs(&settings.out)? {
+        let asked = Client::connect(&settings.out, &holder).and_then(|mut client| client.snapshot());
         let (snapshot, problem) = match asked {
             Ok(snapshot) => (Some(snapshot), None),
             Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
         };
-        runs.push(Run { shard: shard.to_string(), holder, snapshot, problem });
+        runs.push(Run { holder, snapshot, problem });
     }
-    let is_asked = |shard: &Shard| settings.shard.is_whole() || *shard == settings.shard;
-    let last_runs = last_run::all(&Layout::new(&settings.out, "").private()).into_iter();
-    let last_runs = last_runs.filter(|(shard, _)| is_asked(shard));
-    let last_runs: Vec<_> = last_runs.map(|(shard, summary)| LastRun { shard: shard.to_string(), summary }).collect();
+    let last_runs: Vec<_> = last_run::read(&Layout::new(&settings.out, "").private()).into_iter().collect();
     if settings.json {
         let report = Report { schema: 1, running: !runs.is_empty(), runs, last_runs };
         out::document(format!("{}\n", json::to_string(&report)?).as_bytes()).context("failed to print the state")?;
@@ -78,24 +62,21 @@ pub(crate) fn run_status(settings: &Settings) -> anyhow::Result<Exit> {
     }
     if runs.is_empty() {
         outln!("No run is using {}.", shown(&settings.out));
-        for LastRun { shard, summary } in &last_runs {
-            outln!("{}", last_in_words(shard, summary));
-        }
+        last_runs.iter().for_each(|summary| outln!("{}", last_in_words(summary)));
     }
     for run in runs {
         outln!("{}", in_words(&run));
         if let Some(last) = run.snapshot.as_ref().and_then(|snapshot| snapshot.last_run.as_deref()) {
-            outln!("{}", last_in_words(&run.shard, last));
+            outln!("{}", last_in_words(last));
         }
     }
     Ok(Exit::Done)
 }
 
 /// How a run ended: what is done, what failed and why, where the results are, and the next step.
-fn last_in_words(shard: &str, run: &RunSummary) -> String {
-    let part = if shard == Shard::WHOLE.to_string() { String::new() } else { format!(" of part {shard}") };
+fn last_in_words(run: &RunSummary) -> String {
     let took = clock(Duration::from_secs_f64(run.seconds.max(0.0)));
-    let mut text = format!("Last run{part}: {}, {} in {took}", run.ended.strftime("%F %T UTC"), run.ending.word());
+    let mut text = format!("Last run: {}, {} in {took}", run.ended.strftime("%F %T UTC"), run.ending.word());
     if let Some(reason) = &run.reason {
         text.push_str(&format!(": {}", printable(reason)));
     }
@@ -133,8 +114,7 @@ fn last_in_words(shard: &str, run: &RunSummary) -> String {
 
 fn in_words(run: &Run) -> String {
     let Holder { host, pid, started, .. } = &run.holder;
-    let part = if run.shard == Shard::WHOLE.to_string() { String::new() } else { format!("part {}, ", run.shard) };
-    let mut text = format!("{part}host {host}, process {pid}, since {}", started.strftime("%F %T UTC"));
+    let mut text = format!("host {host}, process {pid}, since {}", started.strftime("%F %T UTC"));
     if let Some(problem) = &run.problem {
         text.push_str(&format!("\n  {}", printable(problem)));
     }

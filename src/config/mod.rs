@@ -13,7 +13,6 @@ use reeldeck_common::recipe::{BUILT_IN, Recipe, RecipeError};
 use reeldeck_common::strict::{self, TomlError};
 
 use crate::dataset::scan::ScanRules;
-use crate::dataset::shard::Shard;
 use crate::dataset::shown;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
@@ -113,10 +112,6 @@ pub struct Settings {
     pub checkpoint: Option<CheckpointSource>,
     /// The devices that compute.
     pub devices: DeviceList,
-    /// The part of the videos to extract.
-    pub shard: Shard,
-    /// Whether `shard` comes from Slurm's environment.
-    pub shard_of_slurm: bool,
     /// The maximum number of videos.
     pub limit: Option<usize>,
     /// Try failed videos again.
@@ -224,16 +219,7 @@ impl Settings {
             Some(typed) => typed.parse().map_err(|message| bad("--devices", message))?,
             None => config.devices.parse().map_err(|message| bad(&place, format!("devices: {message}")))?,
         };
-        let slurm = Shard::of_slurm(|name| std::env::var(name).ok());
-        let (shard, shard_of_slurm) = match (typed.shard, slurm) {
-            (Some(typed), _) => (typed, false),
-            (None, Ok(Some(slurm))) => (slurm, true),
-            (None, Ok(None)) => (Shard::WHOLE, false),
-            (None, Err(message)) => return Err(bad("the environment", message)),
-        };
         Ok(Self {
-            shard,
-            shard_of_slurm,
             json: typed.json,
             engine: config.engine,
             root: path(&typed.root, &config.root),

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
-use crate::dataset::shard::Shard;
 
 /// Values of the command line. `None` and `false` leave the choice to the configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +17,6 @@ pub struct Overrides {
     pub manifest: Option<PathBuf>,
     pub devices: Option<String>,
     pub limit: Option<usize>,
-    pub shard: Option<Shard>,
     pub retry_failed: bool,
     pub redo_stale: bool,
     pub strict: bool,
@@ -47,7 +45,6 @@ impl Overrides {
             ("--manifest", path(&self.manifest)),
             ("--devices", self.devices.clone().map(OsString::from)),
             ("--limit", self.limit.map(|n| n.to_string().into())),
-            ("--shard", self.shard.map(|shard| shard.to_string().into())),
         ];
         let flags = [
             (self.address().is_some(), "--address-from-stdin"),

@@ -14,7 +14,6 @@ pub(crate) mod probe;
 pub(crate) mod python_json;
 pub(crate) mod report;
 pub(crate) mod scan;
-pub(crate) mod shard;
 pub(crate) mod state;
 pub(crate) mod video_list;
 pub(crate) mod watch;

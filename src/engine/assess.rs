@@ -17,7 +17,6 @@ use reeldeck_common::video::VideoName;
 
 use super::state::{Status, Video};
 use crate::dataset::scan::VideoFile;
-use crate::dataset::shard::Shard;
 use crate::error::line_of;
 
 /// What the output folder holds of a video.
@@ -57,6 +56,16 @@ pub(crate) fn assess(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> 
         folder.look(video, feature, failure)
     };
     Ok(videos.iter().map(look).collect())
+}
+
+/// The same for a few videos, without listing the folders.
+///
+/// # Errors
+/// When the list of damaged features cannot be read.
+pub(crate) fn look_each(layout: &Layout, recipe: &Recipe, videos: &[VideoFile]) -> io::Result<Vec<StoredResult>> {
+    let damaged = DamagedFeatures::read(layout)?;
+    let folder = OutputFolder { layout, recipe, damaged: &damaged };
+    Ok(videos.iter().map(|video| folder.look(video, true, true)).collect())
 }
 
 /// Looks at what the output folder holds for one video.
@@ -125,8 +134,6 @@ fn is_content(error: &io::Error) -> bool {
 /// Which videos a run extracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// Only videos of this shard.
-    pub shard: Shard,
     /// Retry failed videos.
     pub retry_failed: bool,
     /// Extract changed videos again.
@@ -135,13 +142,13 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// A video at the start of a run.
-    pub(crate) fn video(&self, name: &VideoName, found: StoredResult) -> Video {
+    pub(crate) fn video(&self, found: StoredResult) -> Video {
         let damaged = found == StoredResult::Damaged;
         let recorded = match &found {
             StoredResult::Failed(file) => u32::try_from(file.attempts.len()).unwrap_or(u32::MAX),
             _ => 0,
         };
-        let mut video = Video::new(self.status(name, found));
+        let mut video = Video::new(self.status(found));
         video.recorded = recorded;
         video.damaged = damaged;
         video.feature |= damaged;
@@ -149,7 +156,7 @@ impl Policy {
     }
 
     /// The status of a video at the start of a run.
-    pub(crate) fn status(&self, name: &VideoName, found: StoredResult) -> Status {
+    pub(crate) fn status(&self, found: StoredResult) -> Status {
         match found {
             StoredResult::Done { degraded } => return Status::Done { degraded, resumed: true },
             StoredResult::Stale if !self.redo_stale => return Status::Stale,
@@ -165,7 +172,7 @@ impl Policy {
             }
             _ => {}
         }
-        if self.shard.has(name) { Status::Queued } else { Status::LeftOut }
+        Status::Queued
     }
 }
 
@@ -187,8 +194,8 @@ fn names(folder: &Path) -> io::Result<HashSet<String>> {
     Ok(files_below(folder)?.into_iter().collect())
 }
 
-/// Removes the failure files of videos that have a feature, which an engine that was killed has left. Call only while holding
-/// the lock.
+/// Removes the failure files of videos that have a feature, which an engine that was killed has left. Call only at the
+/// start of an engine.
 ///
 /// # Errors
 /// When a folder cannot be listed.
@@ -204,7 +211,7 @@ pub(crate) fn forget_failures<'v>(layout: &Layout, done: impl Iterator<Item = &'
     Ok(())
 }
 
-/// Removes the temporary files of processes that no longer run. Call only while holding the lock.
+/// Removes the temporary files of processes that no longer run.
 ///
 /// # Errors
 /// When a folder cannot be listed.

@@ -12,10 +12,9 @@ use jiff::Timestamp;
 use reeldeck_common::open;
 use reeldeck_process::LineReader;
 
-use crate::dataset::shard::Shard;
 use crate::protocol::event::{Event, Line};
 
-/// Journals kept for each part.
+/// Journals kept.
 const KEPT: usize = 20;
 /// No line of a journal is longer.
 const MAX_LINE: usize = 1 << 20;
@@ -27,17 +26,15 @@ pub(crate) fn folder(private: &Path) -> PathBuf {
     private.join("runs")
 }
 
-/// The journal of a run that begins now: it has the number after the highest one of this part. The time in its name is for
-/// people. The caller holds the lock of the part.
+/// The journal of an engine that begins now: it has the number after the highest one. The time in its name is for people.
 ///
 /// # Errors
 /// When the journals cannot be listed.
-pub(crate) fn journal(private: &Path, shard: Shard) -> io::Result<PathBuf> {
-    let last = journals(private, shard)?.last().and_then(|journal| journal.number);
+pub(crate) fn journal(private: &Path, engine: &str) -> io::Result<PathBuf> {
+    let last = journals(private)?.last().and_then(|journal| journal.number);
     let number = last.map_or(1, |last| last.saturating_add(1));
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    let Shard { index, of } = shard;
-    Ok(folder(private).join(format!("{number:08}-{time}-{index}-of-{of}-{}.jsonl", std::process::id())))
+    Ok(folder(private).join(format!("{number:08}-{time}-{engine}.jsonl")))
 }
 
 /// A journal. Earlier versions did not number them: their names begin with the time, and they are older than numbered ones.
@@ -47,19 +44,26 @@ struct Journal {
     path: PathBuf,
 }
 
-/// The journals of this part, the oldest first.
-fn journals(private: &Path, shard: Shard) -> io::Result<Vec<Journal>> {
+impl Journal {
+    /// Whether this engine has written it.
+    fn is_of(&self, engine: &str) -> bool {
+        let name = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        name.splitn(3, '-').nth(2) == Some(engine)
+    }
+}
+
+/// The journals, the oldest first.
+fn journals(private: &Path) -> io::Result<Vec<Journal>> {
     let entries = match fs::read_dir(folder(private)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
         Err(error) => return Err(error),
     };
-    let part = format!("-{}-of-{}-", shard.index, shard.of);
     let mut journals = vec![];
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.contains(&part) {
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
             let number = name.split('-').next().and_then(|number| number.parse().ok());
             journals.push(Journal { number, path });
         }
@@ -68,25 +72,39 @@ fn journals(private: &Path, shard: Shard) -> io::Result<Vec<Journal>> {
     Ok(journals)
 }
 
-/// The videos to be careful with: those that were in progress when the last run of this part ended without a `run-ended`
-/// event, and those that it had inherited in the same way and did not finish. Removes all but the last journals.
+/// The videos to be careful with: those that were in progress when an engine ended without a `run-ended` event, and those that
+/// it had inherited in the same way and did not finish, since the last run that finished all videos. The journals of the
+/// engines that run are left out. Removes all but the last journals.
 ///
 /// # Errors
 /// When the journals cannot be listed or read.
-pub(crate) fn suspects(private: &Path, shard: Shard) -> io::Result<BTreeSet<String>> {
-    let mut journals: Vec<PathBuf> = journals(private, shard)?.into_iter().map(|journal| journal.path).collect();
+pub(crate) fn suspects(private: &Path, running: &[String]) -> io::Result<BTreeSet<String>> {
+    let mut journals = journals(private)?;
+    journals.retain(|journal| !running.iter().any(|engine| journal.is_of(engine)));
     let old = journals.len().saturating_sub(KEPT);
     for journal in journals.drain(..old) {
         // One that stays only takes space.
-        let _ = fs::remove_file(journal);
+        let _ = fs::remove_file(journal.path);
     }
     let mut unfinished = journals.len().saturating_sub(1);
-    while unfinished > 0 && !ends_a_run(&mut open::regular(&journals[unfinished])?)? {
+    while unfinished > 0 && !ends_a_run(&mut open::regular(&journals[unfinished].path)?)? {
         unfinished -= 1;
     }
     let mut suspects = BTreeSet::new();
     for journal in journals.drain(..).skip(unfinished) {
-        read(BufReader::new(open::regular(&journal)?), &mut suspects);
+        read(BufReader::new(open::regular(&journal.path)?), &mut suspects);
+    }
+    Ok(suspects)
+}
+
+/// The videos that were in progress when this engine ended without a `run-ended` event.
+///
+/// # Errors
+/// When its journal cannot be read.
+pub(crate) fn suspects_of(private: &Path, engine: &str) -> io::Result<BTreeSet<String>> {
+    let mut suspects = BTreeSet::new();
+    for journal in journals(private)?.iter().filter(|journal| journal.is_of(engine)) {
+        read(BufReader::new(open::regular(&journal.path)?), &mut suspects);
     }
     Ok(suspects)
 }
@@ -172,7 +190,7 @@ mod tests {
             let journal = text(events) + "{\"schema\":1,\"ti";
             fs::write(folder(dir.path()).join(format!("2026{i:04}-0-of-1-7.jsonl")), journal).unwrap();
         }
-        suspects(dir.path(), Shard::WHOLE).unwrap().into_iter().collect()
+        suspects(dir.path(), &[]).unwrap().into_iter().collect()
     }
 
     #[test]
@@ -201,15 +219,15 @@ mod tests {
         let write = |name: &str, events: &[Event]| fs::write(folder(dir.path()).join(name), text(events)).unwrap();
         let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
         write("20991231T000000.000000Z-0-of-1-7.jsonl", &[started("A/1"), ended()]);
-        let first = name(journal(dir.path(), Shard::WHOLE).unwrap());
+        let first = name(journal(dir.path(), "here-1-f").unwrap());
         assert!(first.starts_with("00000001-2"), "{first}");
         write(&first, &[started("A/2")]);
-        assert_eq!(suspects(dir.path(), Shard::WHOLE).unwrap(), BTreeSet::from(["A/2".to_owned()]));
+        assert_eq!(suspects(dir.path(), &[]).unwrap(), BTreeSet::from(["A/2".to_owned()]));
         write("00000002-20991231T000000Z-0-of-1-7.jsonl", &[started("A/3"), ended()]);
-        let third = name(journal(dir.path(), Shard::WHOLE).unwrap());
+        let third = name(journal(dir.path(), "here-1-f").unwrap());
         assert!(third.starts_with("00000003-"), "{third}");
         write(&third, &[started("A/4")]);
-        assert_eq!(suspects(dir.path(), Shard::WHOLE).unwrap(), BTreeSet::from(["A/4".to_owned()]));
+        assert_eq!(suspects(dir.path(), &[]).unwrap(), BTreeSet::from(["A/4".to_owned()]));
     }
 
     /// Version 0.1.0 wrote the machine's boot id and its suspects into the first event.
@@ -221,7 +239,7 @@ mod tests {
         assert!(matches!(event(first.as_bytes()), Some(Event::RunStarted(_))));
         let journal = format!("{first}\n{}", text(&[started("A/1")]));
         fs::write(folder(dir.path()).join("20261123T040000.000000Z-0-of-1-7.jsonl"), journal).unwrap();
-        assert_eq!(suspects(dir.path(), Shard::WHOLE).unwrap(), BTreeSet::from(["A/1".to_owned()]));
+        assert_eq!(suspects(dir.path(), &[]).unwrap(), BTreeSet::from(["A/1".to_owned()]));
     }
 
     proptest::proptest! {
@@ -244,17 +262,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_journals_of_the_same_part_are_kept() {
+    fn the_journals_of_running_engines_are_kept_and_say_nothing_of_crashes() {
         let dir = tempfile::tempdir().unwrap();
-        let other = Shard { index: 1, of: 2 };
         fs::create_dir(folder(dir.path())).unwrap();
-        for i in 0..30 {
-            fs::write(folder(dir.path()).join(format!("2026{i:04}-0-of-1-7.jsonl")), "").unwrap();
-        }
-        let kept = journal(dir.path(), other).unwrap();
+        let kept = journal(dir.path(), "a-b-1-f").unwrap();
         fs::write(&kept, text(&[started("A/1")])).unwrap();
-        assert!(suspects(dir.path(), Shard::WHOLE).unwrap().is_empty());
+        for i in 0..30 {
+            fs::write(folder(dir.path()).join(format!("{:08}-20260101T000000Z-c-2-e.jsonl", i + 2)), "").unwrap();
+        }
+        assert!(suspects(dir.path(), &["a-b-1-f".into()]).unwrap().is_empty());
         assert_eq!(fs::read_dir(folder(dir.path())).unwrap().count(), KEPT + 1);
-        assert_eq!(suspects(dir.path(), other).unwrap().len(), 1);
+        assert_eq!(suspects_of(dir.path(), "a-b-1-f").unwrap().len(), 1);
+        assert!(suspects_of(dir.path(), "b-1-f").unwrap().is_empty());
     }
 }

@@ -72,6 +72,12 @@ pub enum Event {
     /// An export could not use the feature of a video that was done; with its status by the output folder now, and whether
     /// the feature is damaged.
     ExportMissed(VideoId, Status, bool),
+    /// These may be handed out; the second list: those of them that may have crashed another engine.
+    Granted(Vec<VideoId>, Vec<VideoId>),
+    /// These may not be handed out any more.
+    Revoked(Vec<VideoId>),
+    /// Another engine has settled a video.
+    SettledElsewhere(VideoId, Status),
     /// Time has passed.
     Tick,
 }

@@ -8,14 +8,14 @@ use std::path::Path;
 use reeldeck_common::error::is_absent;
 use reeldeck_common::layout::Layout;
 
-use super::lock::{Lock, LockFile};
+use super::registration::{EngineFile, Registration};
 use crate::dataset::shown;
 
 /// The output folder and its identity.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
     layout: Layout,
-    lock: Lock,
+    registration: Registration,
     /// The device number of its file system.
     device: u64,
     /// The free space that is required to resume, in bytes.
@@ -36,9 +36,9 @@ impl Output {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(crate) fn new(layout: Layout, lock: Lock, room: u64) -> io::Result<Self> {
+    pub(crate) fn new(layout: Layout, registration: Registration, room: u64) -> io::Result<Self> {
         let device = fs::metadata(layout.out())?.dev();
-        Ok(Self { layout, lock, device, room })
+        Ok(Self { layout, registration, device, room })
     }
 
     /// Checks the folder by writing to it.
@@ -52,18 +52,18 @@ impl Output {
             format!("the output folder {out} is gone ({error}); bring it back, or mount its disk again")
         })?;
         let mut back = OutputState::Unchanged;
-        match self.lock.look().map_err(unusable)? {
-            LockFile::Same => {}
-            LockFile::Remounted => self.lock.take_again().map_err(|error| error.to_string())?,
-            LockFile::Gone if there.dev() != self.device => {
+        match self.registration.look().map_err(unusable)? {
+            EngineFile::Same => {}
+            EngineFile::Remounted => self.registration.renew().map_err(|error| error.to_string())?,
+            EngineFile::Gone if there.dev() != self.device => {
                 return Err(format!(
                     "another file system is mounted at the output folder {out}; mount the original one again"
                 ));
             }
-            LockFile::Gone => {
+            EngineFile::Gone => {
                 back = OutputState::Recreated;
                 self.layout.prepare().map_err(unusable)?;
-                self.lock.take_again().map_err(|error| error.to_string())?;
+                self.registration.renew().map_err(|error| error.to_string())?;
             }
         }
         if !(self.layout.features().is_dir() && self.layout.failures().is_dir()) {
@@ -115,7 +115,6 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::shard::Shard;
 
     #[test]
     fn a_removed_and_recreated_folder_is_another_folder() {
@@ -123,8 +122,8 @@ mod tests {
         let out = dir.path().join("out");
         let layout = Layout::new(&out, "s");
         layout.prepare().unwrap();
-        let lock = Lock::take(&layout.private(), Shard::WHOLE).unwrap();
-        let output = Output::new(layout.clone(), lock, 100_000).unwrap();
+        let registration = Registration::new(&layout.private()).unwrap();
+        let output = Output::new(layout.clone(), registration, 100_000).unwrap();
         assert_eq!(output.look(), Ok(OutputState::Unchanged));
         fs::rename(&out, dir.path().join("away")).unwrap();
         let says = output.look().unwrap_err();

@@ -8,13 +8,14 @@ use reeldeck_common::atomic::Owner;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::protocol::Init;
 use reeldeck_common::video::VideoName;
+use tokio::sync::mpsc;
 
 use super::assess::Policy;
 use super::background_tasks::TaskContext;
+use super::claims::{Claims, ClaimsNews};
 use super::other_files::OtherFiles;
 use super::output::Output;
 use super::worker::Launch;
-use crate::dataset::shard::Shard;
 use crate::dataset::watch::Watch;
 use crate::protocol::summary::RunSummary;
 
@@ -22,8 +23,10 @@ use crate::protocol::summary::RunSummary;
 pub(crate) struct Plan {
     /// The dataset folder.
     pub root: PathBuf,
-    /// The part of the dataset.
-    pub shard: Shard,
+    /// The claims of the engine.
+    pub claims: Claims,
+    /// What the claims tell.
+    pub news: Option<mpsc::UnboundedReceiver<ClaimsNews>>,
     /// The layout of the output folder.
     pub layout: Layout,
     /// The owner that is named in temporary files.

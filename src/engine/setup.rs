@@ -10,6 +10,7 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::{Init, VERSION};
 use reeldeck_common::recipe::Recipe;
 use reeldeck_process::Program;
+use tokio::sync::mpsc;
 
 use crate::allocation::cores;
 use crate::config::{Device, GPU_BATCH, Settings, WatchMode, measurements};
@@ -20,13 +21,14 @@ use crate::dataset::watch::{Backend, Watch, WatchOptions};
 use crate::discovery::{self, torch};
 use crate::engine::background_tasks::TaskContext;
 use crate::engine::checkpoint::ChosenWeights;
+use crate::engine::claims::{Claims, ClaimsNews};
 use crate::engine::dataset_folder::DatasetFolder;
 use crate::engine::excluded;
 use crate::engine::files::Files;
-use crate::engine::lock::Lock;
 use crate::engine::other_files::OtherFiles;
 use crate::engine::output::Output;
 use crate::engine::plan::Plan;
+use crate::engine::registration::Registration;
 use crate::engine::state::{Rules, Slot};
 use crate::engine::worker::Launch;
 use crate::engine::{crash_recovery, inspector};
@@ -120,7 +122,9 @@ pub(crate) fn plan(
     layout: &Layout,
     chosen: &ChosenWeights,
     owner: &Owner,
-    lock: &Lock,
+    registration: &Registration,
+    claims: Claims,
+    news: mpsc::UnboundedReceiver<ClaimsNews>,
     devices: &[Device],
     files: &[VideoFile],
     waits: bool,
@@ -167,7 +171,7 @@ pub(crate) fn plan(
         Launch { device: device.to_string(), program: Program { environment, ..Program::new(&program) }, memory_mib }
     };
     let room = (in_flight as u64 * feature_size(&settings.recipe)).max(1 << 20);
-    let output = Output::new(layout.clone(), lock.clone(), room);
+    let output = Output::new(layout.clone(), registration.clone(), room);
     let dataset = DatasetFolder::new(&settings.root, files)
         .with_context(|| format!("failed to read the dataset folder {}", shown(&settings.root)))?;
     let private = layout.private();
@@ -177,7 +181,7 @@ pub(crate) fn plan(
         waits,
         others,
         needs: chosen.needs.clone(),
-        last_run: last_run::read(&private, settings.shard).map(Box::new),
+        last_run: last_run::read(&private).map(Box::new),
         policy: super::work::policy(settings),
         excluded,
         watch: if waits { watch(settings).map(|options| Watch::start(options, files)) } else { None },
@@ -197,13 +201,14 @@ pub(crate) fn plan(
         kill_wait_s: settings.engine.kill_wait_s,
         feature_size: feature_size(&settings.recipe),
         root: settings.root.clone(),
-        shard: settings.shard,
+        claims,
+        news: Some(news),
         layout: layout.clone(),
         owner: owner.clone(),
         inits: devices.iter().map(init).collect(),
         launches: devices.iter().map(launch).collect(),
         output: output.with_context(|| format!("failed to look at {}", layout.out().display()))?,
-        journal: crash_recovery::journal(&private, lock.shard())
+        journal: crash_recovery::journal(&private, &registration.id())
             .with_context(|| format!("failed to read {}", shown(&crash_recovery::folder(&private))))?,
     })
 }

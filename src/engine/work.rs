@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use reeldeck_claims::Item;
 use reeldeck_common::layout::Layout;
 use typed_index_collections::TiVec;
 
@@ -11,12 +12,12 @@ use crate::config::{QueueOrder, Settings};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::engine::assess::{self, Policy};
-use crate::engine::excluded;
 use crate::engine::state::{Status, VideoId, Work};
+use crate::engine::{claims, excluded};
 
 /// The policy of the settings: which videos count as done.
 pub(crate) fn policy(settings: &Settings) -> Policy {
-    Policy { shard: settings.shard, retry_failed: settings.retry_failed, redo_stale: settings.redo_stale }
+    Policy { retry_failed: settings.retry_failed, redo_stale: settings.redo_stale }
 }
 
 /// Reads the state of each video and queues the unfinished ones. Writes nothing.
@@ -32,7 +33,7 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
     let mut left = settings.limit.unwrap_or(usize::MAX);
     let mut videos = TiVec::with_capacity(files.len());
     for (file, found) in files.iter().zip(found) {
-        let mut video = policy.video(&file.name, found);
+        let mut video = policy.video(found);
         if excluded.contains(&file.name) {
             video.exclude();
         } else if video.status == Status::Queued {
@@ -49,6 +50,22 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
         order.sort_by_key(|id| std::cmp::Reverse(files.get(id.0).map(|file| file.stamp.size)));
     }
     Ok(Work { files, videos, order })
+}
+
+/// The claimable forms of the videos. Their costs give the order in which they are handed out.
+pub(crate) fn items(work: &Work) -> Vec<Item> {
+    let is_by_size =
+        work.order.is_sorted_by_key(|id| std::cmp::Reverse(work.files.get(id.0).map(|file| file.stamp.size)));
+    let mut costs: Vec<u64> = work.files.iter().map(|file| if is_by_size { file.stamp.size } else { 1 }).collect();
+    if !is_by_size {
+        for (place, id) in work.order.iter().rev().enumerate() {
+            if let Some(cost) = costs.get_mut(id.0) {
+                *cost = place as u64;
+            }
+        }
+    }
+    let videos = work.files.iter().zip(costs).zip(&work.videos);
+    videos.map(|((file, cost), video)| claims::item(file, cost, &video.status)).collect()
 }
 
 /// Marks queued videos that may crash their worker: each of them runs alone in one.

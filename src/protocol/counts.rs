@@ -26,7 +26,7 @@ pub struct Counts {
     pub queued: usize,
     /// Processed by a worker.
     pub running: usize,
-    /// Unfinished and not part of this run: beyond its limit, or of another shard.
+    /// Unfinished and not part of this run: beyond its limit.
     pub left_out: usize,
     /// Excluded by the user, with or without a feature.
     #[serde(default)]

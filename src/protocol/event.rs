@@ -161,7 +161,6 @@ pub struct Started {
     pub out: PathBuf,
     pub set: String,
     pub weights: String,
-    pub shard: String,
     pub devices: Vec<String>,
     pub counts: Counts,
 }

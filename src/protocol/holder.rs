@@ -1,8 +1,9 @@
-//! How clients find an engine: the lock files of an output folder, one for each part, and what they say about their holders.
+//! How clients find the engines of an output folder: a file for each engine, which the engine rewrites with each heartbeat.
 
 use std::fs::{self, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,35 +12,50 @@ use reeldeck_common::pid::is_gone;
 use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::shard::Shard;
+/// An engine that is not known to have ended has ended when its heartbeat is older than this.
+const DEAD_AFTER: Duration = Duration::from_secs(90);
 
-/// A holder on a file system without locks is gone when its heartbeat is older than this.
-const DEAD_AFTER: Duration = Duration::from_secs(60);
-
-/// The size of a lock file in bytes. It is constant, so that a write replaces the whole text.
+/// The size of the file of an engine in bytes. It is constant, so that a write replaces the whole text.
 pub(crate) const FILE_SIZE: usize = 2048;
 
-/// The content of a lock file.
+/// What an engine writes about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
+    /// The id of the engine, which is also the name of its file.
+    #[serde(default)]
+    pub id: String,
     /// The host name.
     pub host: String,
     /// The process id on that host.
     pub pid: u32,
     /// Name and version of the program.
     pub tool: String,
-    /// When it took the lock.
+    /// When it started.
     pub started: Timestamp,
     /// When it last wrote this file.
     pub heartbeat: Timestamp,
+    /// How often it has written this file.
+    #[serde(default)]
+    pub counter: u64,
     /// The path of its socket, if it has one.
     pub socket: Option<PathBuf>,
+    /// Where its process id is valid.
+    #[serde(default)]
+    pub place: String,
+    /// The job of a scheduler that it belongs to.
+    #[serde(default)]
+    pub job: Option<String>,
 }
 
 impl Holder {
     /// Whether it ran on this host and has ended.
     pub fn is_dead_here(&self) -> bool {
-        self.host == host() && is_gone(self.pid)
+        self.is_here() && is_gone(self.pid)
+    }
+
+    /// Whether its process id is valid here.
+    pub fn is_here(&self) -> bool {
+        self.host == host() && (self.place.is_empty() || self.place == place())
     }
 
     /// Host, process and start, for people.
@@ -48,46 +64,83 @@ impl Holder {
     }
 }
 
-/// A lock file.
+/// The file of an engine.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// The part of the dataset.
-    pub shard: Shard,
-    /// Whether a process holds the lock.
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether the engine runs.
     pub held: bool,
-    /// The present or last holder; none when it cannot be read.
+    /// What the engine has written; none when it cannot be read.
     pub holder: Option<Holder>,
 }
 
-/// All lock files of an output folder, sorted by part.
+/// The folder of the files of the engines.
+pub(crate) fn folder(private: &Path) -> PathBuf {
+    private.join("engines")
+}
+
+/// The file of an engine.
+pub(crate) fn file(private: &Path, id: &str) -> PathBuf {
+    folder(private).join(format!("{id}.json"))
+}
+
+/// The files of all engines of an output folder, the one that started first at the beginning.
 ///
 /// # Errors
 /// When their folder exists and cannot be read.
 pub(crate) fn holders(private: &Path) -> io::Result<Vec<Seen>> {
-    let folder = private.join("locks");
-    let entries = match fs::read_dir(&folder) {
+    let entries = match fs::read_dir(folder(private)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
         Err(error) => return Err(error),
     };
     let mut seen = vec![];
     for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let parsed = name.to_str().and_then(|n| n.split_once("-of-")).map(|(i, n)| format!("{i}/{n}").parse::<Shard>());
-        let Some(Ok(shard)) = parsed else { continue };
-        let path = entry.path();
-        let holder = read_holder(&path);
-        let held = match open::regular(&path)?.try_lock_shared() {
-            Ok(()) => false,
-            Err(TryLockError::WouldBlock) => true,
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => holder.as_ref().is_some_and(is_fresh),
-            Err(TryLockError::Error(error)) => return Err(error),
-        };
-        seen.push(Seen { shard, held, holder });
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            seen.extend(look(&path)?);
+        }
     }
-    seen.sort_by_key(|seen| (seen.shard.of, seen.shard.index));
+    seen.sort_by_key(|seen| seen.holder.as_ref().map(|holder| (holder.started, holder.pid)));
     Ok(seen)
+}
+
+/// Reads the file of an engine, and finds out whether the engine runs. None if the file does not exist.
+///
+/// # Errors
+/// When it exists and cannot be read.
+pub(crate) fn look(path: &Path) -> io::Result<Option<Seen>> {
+    let file = match open::regular(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let holder = read_holder(path);
+    let is_fresh = || holder.as_ref().is_some_and(is_fresh);
+    let held = match file.try_lock_shared() {
+        // The lock may be one of another host only.
+        Ok(()) => holder.as_ref().is_some_and(|holder| !holder.is_here()) && is_fresh(),
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => is_fresh(),
+        Err(TryLockError::Error(error)) => return Err(error),
+    };
+    Ok(Some(Seen { path: path.to_owned(), held, holder }))
+}
+
+/// The name of the log of the first engine on this host.
+pub(crate) fn log_name() -> String {
+    host().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
+/// Where process ids are valid: the boot of the kernel, and the namespace of the processes.
+pub(crate) fn place() -> String {
+    static PLACE: OnceLock<String> = OnceLock::new();
+    let read = || {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        format!("{} {}", boot.trim(), namespace.display())
+    };
+    PLACE.get_or_init(read).clone()
 }
 
 /// The name of this host.
@@ -107,7 +160,7 @@ pub(crate) fn is_fresh(holder: &Holder) -> bool {
     age.unsigned_abs() < DEAD_AFTER && !holder.is_dead_here()
 }
 
-/// Reads a lock file; `None` when it is empty or has another content. In a shared output folder, others may have written it:
+/// Reads the file of an engine; `None` when it is empty or has another content. In a shared output folder, others may have written it:
 /// its texts are escaped.
 pub(crate) fn read_holder(path: &Path) -> Option<Holder> {
     let mut text = vec![];
@@ -121,9 +174,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_a_lock_file_are_escaped() {
+    fn texts_of_an_engine_file_are_escaped() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("0-of-1");
+        let path = folder.path().join("a.json");
         let text = r#"{"host":"h\u001b]0;x\u0007\nerror: \u202ee\udb40\udc41","pid":1,"tool":"t\u200b","started":"2026-01-01T00:00:00Z",
             "heartbeat":"2026-01-01T00:00:00Z","socket":null}"#;
         fs::write(&path, text).unwrap();

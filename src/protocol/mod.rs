@@ -285,8 +285,6 @@ pub struct Welcome {
     pub out: PathBuf,
     /// The feature set.
     pub set: String,
-    /// The part of the dataset, `i/n`.
-    pub shard: String,
     /// The name of the dataset folder, for a title.
     #[serde(default)]
     pub dataset: String,

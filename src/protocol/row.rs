@@ -23,7 +23,7 @@ pub enum RowState {
     Done,
     /// The user has excluded it.
     Excluded,
-    /// It is not part of this run: beyond its limit, or of another shard.
+    /// It is not part of this run: beyond its limit.
     LeftOut,
     /// A file that does not look like a video, or an incomplete download. It is no video.
     Ignored,

@@ -76,7 +76,6 @@ mod tests {
             root: own.root.clone(),
             out: own.out.clone(),
             set: own.recipe.set_name(SEEDED_WEIGHTS),
-            shard: "0/1".into(),
             dataset: "data".into(),
             checkpoint: "seeded".into(),
             synthetic_weights: true,

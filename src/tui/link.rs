@@ -101,12 +101,10 @@ async fn wait(requests: &mut mpsc::UnboundedReceiver<LinkRequest>, pause: Durati
 /// The socket of the engine that holds the output folder, if there is one. An error is a state that does not go away by
 /// itself.
 async fn find(settings: &Settings) -> Result<Option<PathBuf>, String> {
-    let (out, shard) = (settings.out.clone(), settings.shard);
-    match tokio::task::spawn_blocking(move || client::find_run(&out, shard)).await {
-        Ok(Ok((_, holder))) => Ok(holder.socket),
-        Ok(Err(ClientError::NoRun { .. } | ClientError::NoSuchPart { .. } | ClientError::Locks { .. })) | Err(_) => {
-            Ok(None)
-        }
+    let out = settings.out.clone();
+    match tokio::task::spawn_blocking(move || client::find_run(&out)).await {
+        Ok(Ok(holder)) => Ok(holder.socket),
+        Ok(Err(ClientError::NoRun { .. } | ClientError::Locks { .. })) | Err(_) => Ok(None),
         Ok(Err(error)) => Err(error.to_string()),
     }
 }

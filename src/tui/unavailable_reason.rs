@@ -124,7 +124,7 @@ fn retry(app: &App) -> Option<String> {
         RowState::Running => "is being extracted now",
         RowState::Queued if app.is_active() => "is queued already",
         RowState::Excluded => "is excluded; include it first",
-        RowState::LeftOut => "is not part of this run: of another shard, or beyond the limit",
+        RowState::LeftOut => "is not part of this run: beyond the limit",
         _ => return None,
     };
     Some(format!("{} {why}", row.video))

@@ -22,6 +22,7 @@ use super::update::{Effect, LinkEvent, Msg, update};
 use super::{engine_mismatch, key_reader, osc, run_end, still, terminal};
 use crate::config::{Overrides, Settings};
 use crate::error::Exit;
+use crate::protocol::holder;
 use crate::{discovery, error, launch};
 
 /// Whether the event loop continues. A break carries a text to print after the terminal is restored.
@@ -188,9 +189,7 @@ impl Window {
     /// Opens the log file in the user's pager or editor, which gets the terminal until it ends. The run's messages are
     /// still received.
     fn show_log(&mut self) {
-        let shard = self.settings.shard;
-        let name = format!("{}-of-{}", shard.index, shard.of);
-        let path = layout::log_file(&Layout::new(&self.settings.out, "").private(), &name);
+        let path = layout::log_file(&Layout::new(&self.settings.out, "").private(), &holder::log_name());
         let set = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
         let program = ["PAGER", "VISUAL", "EDITOR"].into_iter().find_map(set).unwrap_or_else(|| "less".into());
         (self.lent, self.percent) = (true, None);

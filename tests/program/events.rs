@@ -82,7 +82,7 @@ fn every_event_line_is_documented() {
     let told: Vec<&str> = ran.stdout.lines().filter(|line| !line.contains("\"event\":\"progress\"")).collect();
     assert_eq!(journal.lines().collect::<Vec<_>>(), told);
     // The log contains them as text.
-    let log = fs::read_to_string(bench.path("out/.reeldeck/log/0-of-1.log")).unwrap();
+    let log = bench.engine_log();
     assert!(log.contains("problem failed A/v_2.mp4: it failed") && log.contains("cpu says: about to crash"), "{log}");
 }
 

@@ -143,16 +143,15 @@ fn an_engine_that_watches_keeps_its_videos_while_the_folder_is_gone() {
     let mut client = None;
     wait_for("it can be reached", || {
         let found = reeldeck::internals::client::runs(&bench.path("out")).ok().and_then(|mut runs| runs.pop());
-        client = found.and_then(|(shard, holder)| {
-            reeldeck::internals::client::Client::connect(&bench.path("out"), shard, &holder).ok()
-        });
+        client =
+            found.and_then(|holder| reeldeck::internals::client::Client::connect(&bench.path("out"), &holder).ok());
         client.is_some()
     });
     let mut client = client.unwrap();
     client.subscribe().unwrap();
     let snapshot = || {
-        let (shard, holder) = reeldeck::internals::client::runs(&bench.path("out")).unwrap().pop().unwrap();
-        let mut asking = reeldeck::internals::client::Client::connect(&bench.path("out"), shard, &holder).unwrap();
+        let holder = reeldeck::internals::client::runs(&bench.path("out")).unwrap().pop().unwrap();
+        let mut asking = reeldeck::internals::client::Client::connect(&bench.path("out"), &holder).unwrap();
         asking.snapshot().unwrap()
     };
     wait_for("it is ready", || snapshot().phase == Phase::Waiting);
@@ -164,8 +163,8 @@ fn an_engine_that_watches_keeps_its_videos_while_the_folder_is_gone() {
     wait_for("the watch sees it", || snapshot().watch.is_some_and(|words| !words.contains("cannot see")));
     // During a run, the watch holds it before a video is tried.
     let command = reeldeck::internals::protocol::Command::Start;
-    let (shard, holder) = reeldeck::internals::client::runs(&bench.path("out")).unwrap().pop().unwrap();
-    let mut orders = reeldeck::internals::client::Client::connect(&bench.path("out"), shard, &holder).unwrap();
+    let holder = reeldeck::internals::client::runs(&bench.path("out")).unwrap().pop().unwrap();
+    let mut orders = reeldeck::internals::client::Client::connect(&bench.path("out"), &holder).unwrap();
     orders.command(command).unwrap();
     wait_for("it has begun", || snapshot().counts.running > 0);
     fs::rename(bench.path("data"), bench.path("away")).unwrap();

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 mod attack;
 mod batch;
 mod clients;
@@ -17,6 +15,7 @@ mod events;
 mod export;
 mod fetch;
 mod gpu_check;
+mod joining;
 mod last_run;
 mod layouts;
 mod life;
@@ -28,11 +27,11 @@ mod mutated;
 mod probe_pool;
 mod real;
 mod scale;
-mod shards;
 mod signals;
 mod slurm;
 mod soak;
 mod special_files;
+mod support;
 mod threads;
 mod tui;
 mod verify;

@@ -68,8 +68,8 @@ fn dataset(videos: usize) -> Bench {
 }
 
 fn connect(out: &Path) -> Client {
-    let (shard, holder) = runs(out).unwrap().remove(0);
-    Client::connect(out, shard, &holder).unwrap()
+    let holder = runs(out).unwrap().remove(0);
+    Client::connect(out, &holder).unwrap()
 }
 
 fn rows(client: &mut Client, filter: &Filter, sort: Sort, offset: usize) -> (usize, Vec<Row>) {
@@ -88,7 +88,7 @@ fn measure(videos: usize) -> Costs {
     let ran = bench.run(&["extract", "--detach", "--devices", "cpu*4"]);
     let start = began.elapsed();
     assert_eq!(ran.code, 0, "{ran:?}");
-    let (_, holder) = runs(&out).unwrap().remove(0);
+    let holder = runs(&out).unwrap().remove(0);
     let engine = Process::of(holder.pid).unwrap();
     let (began, before) = (Instant::now(), [engine.cpu_s(), engine.cpu_s_of("reeldeck"), engine.cpu_s_of("server")]);
     let (mut attach, mut answers) = (vec![], [(); 3].map(|()| vec![]));

@@ -64,7 +64,6 @@ fn pipes_and_sockets_among_the_files_of_the_output_folder_are_refused() {
     for (name, code) in [
         ("out/.reeldeck/excluded", 1),
         ("out/.reeldeck/damaged", 1),
-        ("out/.reeldeck/locks/0-of-1", 1),
         ("out/.reeldeck/export.lock", 1),
         ("out/hacs_data.txt", 1),
     ] {

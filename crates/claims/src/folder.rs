@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::Video;
+/// A video by its place in the list of the engine.
+pub type Video = usize;
 
 /// How a video was settled.
 #[derive(Clone, Debug, PartialEq, Eq)]

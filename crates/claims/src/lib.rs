@@ -15,9 +15,9 @@ mod folder;
 mod names;
 
 pub use board::Board;
-pub use claimer::{Change, Claimer, Item, Load, Turn, Video};
+pub use claimer::{Change, Claimer, Item, Load, Turn};
 pub use disk::{DiskFolder, Promise};
-pub use folder::{Folder, Pulse, Settled};
+pub use folder::{Folder, Pulse, Settled, Video};
 
 /// The number of buckets. It does not depend on the number of machines.
 pub const BUCKETS: usize = 4096;

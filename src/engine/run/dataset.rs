@@ -11,6 +11,7 @@ use super::{
     Engine, Event, Incoming, Millis, Plan, PublishedEvent, Reply, Status, StoredResult, TaskResult, VideoFile,
 };
 use crate::dataset::watch::{Change, Rescan};
+use crate::engine::claims::ClaimsRequest;
 use crate::engine::files::Files;
 use crate::engine::inspector::InspectRequest;
 use crate::engine::other_files::OtherFiles;
@@ -99,9 +100,12 @@ impl Engine {
             }
             _ => self.dataset.arrived += 1,
         }
-        let status = self.plan.policy.status(&file.name, found);
+        let status = self.plan.policy.status(found);
         let excluded = self.dataset.excluded.contains(&file.name);
         self.handle(Event::Seen(file.clone(), status, excluded));
+        if let Some(id) = id {
+            self.plan.claims.tell(ClaimsRequest::Seen(id, file.clone()));
+        }
         if self.plan.waits
             && let Some(id) = self.state.files.find(file.name.as_str())
         {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use reeldeck_claims::Load;
 use reeldeck_common::error::Failure;
 use reeldeck_common::protocol::{FromWorker, JobId, Report};
 use reeldeck_common::source::SourceStamp;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::assess::StoredResult;
 use super::background_tasks::{Cancel, Reply, TaskResult};
+use super::claims::ClaimsNews;
 use super::control::{ClientRequest, Request};
 use super::dataset_folder::may_be_unread;
 use super::event::{Event, ReadFailure};
@@ -39,8 +41,10 @@ use crate::signals::StopSignals;
 use crate::slurm::Job;
 
 mod after;
+mod claims;
 mod dataset;
 mod effects;
+mod lost;
 mod memory;
 mod observers;
 mod requests;
@@ -92,6 +96,8 @@ enum Incoming {
     Measured(Reading),
     /// Slurm has told something about the job.
     Job(stops::JobNews),
+    /// What the claims tell.
+    Claims(ClaimsNews),
 }
 
 /// The engine: one run after another over the same state.
@@ -132,6 +138,10 @@ pub(crate) struct Engine {
     run_concludes: bool,
     /// A client has asked the engine to exit.
     leaves: bool,
+    /// The number of videos that the claims know.
+    claimable: usize,
+    /// What the claims were told that the engine can use.
+    load: Option<Load>,
     monitor: Option<Monitor>,
     measured: Option<(Instant, Reading)>,
     stops: stops::Stops,
@@ -163,6 +173,7 @@ impl Engine {
                 let _ = forward.send(Incoming::Worker(process, message));
             }
         });
+        Self::hear_claims(plan.news.take(), sender.clone());
         let dataset = dataset::Dataset::begin(&mut plan, &sender);
         let last_run = plan.last_run.take();
         Ok(Self {
@@ -178,6 +189,8 @@ impl Engine {
             memory: memory::MemoryWatch::start(),
             monitor: None,
             measured: None,
+            claimable: state.files.len(),
+            load: None,
             plan,
             state,
             started: (Instant::now(), Timestamp::now()),
@@ -206,6 +219,9 @@ impl Engine {
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
+        if self.begun || self.plan.waits {
+            self.join_claims();
+        }
         self.done_before = self.done();
         self.rate.begin();
         self.clips_before = self.state.clips_done();
@@ -330,43 +346,16 @@ impl Engine {
             Incoming::Seen(file, found) => self.seen(file, found),
             Incoming::Vanished(name) => self.vanished(name),
             Incoming::Missed(id, found) => {
-                if let Some(name) = self.name(id) {
-                    let Video { status, damaged, .. } = self.plan.policy.video(&name, found);
-                    self.handle(Event::ExportMissed(id, status, damaged));
-                }
+                let Video { status, damaged, .. } = self.plan.policy.video(found);
+                self.handle(Event::ExportMissed(id, status, damaged));
             }
             Incoming::Watched(words) => self.dataset.words = Some(words),
             Incoming::Others(others) => self.set_others(others),
             Incoming::Finished(task) => self.finished(task),
             Incoming::Job(news) => self.take_job_news(news),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
+            Incoming::Claims(news) => self.take_news(news),
         }
-    }
-
-    fn back(&mut self, lost: Vec<VideoId>) {
-        self.journal_writer.write(JournalEntry::TryAgain);
-        self.handle(Event::OutputBack(lost));
-    }
-
-    /// Finds the videos whose results were lost with the output folder.
-    fn find_lost(&mut self) {
-        self.journal_writer.write(JournalEntry::TryAgain);
-        let wrote = |(id, video): (VideoId, &Video)| match video.status {
-            Status::Done { .. } => Some((id, true)),
-            Status::Failed { .. } => Some((id, false)),
-            _ => None,
-        };
-        let wrote: Vec<(VideoId, bool)> = self.state.videos.iter_enumerated().filter_map(wrote).collect();
-        let (files, layout, sender) = (self.state.files.clone(), self.plan.layout.clone(), self.sender.clone());
-        tokio::task::spawn_blocking(move || {
-            let lost = |(id, done): (VideoId, bool)| {
-                let name = &files.get(id)?.name;
-                let path = if done { layout.feature(name) } else { layout.failure(name) };
-                // After a read error, the file may exist.
-                matches!(path.try_exists(), Ok(false)).then_some(id)
-            };
-            let _ = sender.send(Incoming::Lost(wrote.into_iter().filter_map(lost).collect()));
-        });
     }
 
     /// Handles an event and the events that follow from its effects.
@@ -379,6 +368,7 @@ impl Engine {
             }
         }
         let changed = self.state.take_changed();
+        self.tell_claims(&changed);
         if !changed.is_empty() {
             for observer in &mut self.observers {
                 observer.changed(&self.state, &changed);

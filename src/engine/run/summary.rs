@@ -50,10 +50,10 @@ impl Engine {
     /// Writes the summary on the thread of the journal: the disk may not respond.
     fn write_summary(&self) {
         if let Some(summary) = self.last_run.clone() {
-            let (private, shard, owner) = (self.plan.layout.private(), self.plan.shard, self.plan.owner.clone());
+            let (private, owner) = (self.plan.layout.private(), self.plan.owner.clone());
             self.journal_writer.run(move || {
                 // The summary is only information.
-                if let Err(error) = last_run::write(&private, shard, &owner, &summary) {
+                if let Err(error) = last_run::write(&private, &owner, &summary) {
                     tracing::warn!("failed to write the summary of the run: {error}");
                 }
             });

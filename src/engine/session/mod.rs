@@ -17,7 +17,6 @@ use crate::engine::checkpoint::ChosenWeights;
 use crate::engine::control::{ClientRequest, Request};
 use crate::engine::incremental::{IncrementalExport, IncrementalExportHandle};
 use crate::engine::inspector::{InspectRequest, Inspector};
-use crate::engine::lock::Lock;
 use crate::engine::log;
 use crate::engine::publish::RunObserver;
 use crate::engine::run::Engine;
@@ -33,13 +32,14 @@ use crate::protocol::event::{Event, Line, Started};
 use crate::protocol::holder::host;
 use crate::protocol::snapshot::Counts;
 use crate::signals::{StopSignal, StopSignals};
+use reeldeck_claims::Turn;
 
 mod gaps;
 mod requeue;
 mod start;
 
 pub(crate) use gaps::DatasetMismatch;
-use start::{Prepared, ServerHandles};
+use start::{Prepared, Registered, ServerHandles};
 
 /// How many unreadable files are named at the end of a run.
 const MAX_NAMED: usize = 5;
@@ -96,7 +96,7 @@ impl Session {
         reporter: Box<dyn Reporter>,
     ) -> Self {
         let layout = Layout::new(&settings.out, &settings.recipe.set_name(&checkpoint.id.digest));
-        let owner = Owner::engine(settings.shard.index, settings.shard.of);
+        let owner = Owner::engine();
         Self { settings, options, layout, checkpoint, owner, reporter }
     }
 
@@ -120,22 +120,23 @@ impl Session {
     /// # Errors
     /// What keeps a run from beginning or from going on. Videos that fail only change the exit code.
     pub(crate) fn run(self, observers: Vec<Box<dyn RunObserver>>) -> anyhow::Result<Exit> {
-        let lock = self.lock()?;
+        let registered = self.register()?;
         let private = self.layout.private();
-        log::start(&private, &format!("{}-of-{}", self.settings.shard.index, self.settings.shard.of))
-            .context("failed to open the log")?;
-        let handles = self.serve(&lock);
+        let registration = registered.registration.clone();
+        log::start(&private, &registration.log_name()).context("failed to open the log")?;
+        let handles = self.serve(&registration);
         // The engine must run on this thread: the kernel ends workers with the thread that has started them.
         let runtime = crate::runtime::start().context("failed to start")?;
-        let exit = runtime.block_on(Arc::new(self).go(lock, handles, observers));
+        let exit = runtime.block_on(Arc::new(self).go(registered, handles, observers));
         // Blocking tasks, such as reads of a disk that hangs, must not keep the program running.
         runtime.shutdown_background();
+        registration.end();
         exit
     }
 
     async fn go(
         self: Arc<Self>,
-        lock: Lock,
+        registered: Registered,
         handles: ServerHandles,
         mut observers: Vec<Box<dyn RunObserver>>,
     ) -> anyhow::Result<Exit> {
@@ -146,7 +147,7 @@ impl Session {
         let preparing = {
             let (job, followers) = (Arc::clone(&self), Arc::clone(&followers));
             tokio::task::spawn_blocking(move || {
-                job.prepare(&lock, &followers, &|step, held_by| {
+                job.prepare(registered, &followers, &|step, held_by| {
                     starting.iter().for_each(|publish| publish(step, held_by));
                 })
             })
@@ -205,6 +206,7 @@ impl Session {
                 continue;
             };
             ended = end;
+            engine.leave_claims().await;
             // After a stop, an engine without followers ends at once.
             let stopped = engine.state().phase != Phase::Running;
             linger = Duration::from_secs(if stopped { 0 } else { settings.engine.linger_s });
@@ -232,17 +234,10 @@ impl Session {
         }
     }
 
-    /// The exporter of finished videos, if configured. A part exports nothing, because the manifest of an export has one
-    /// writer.
+    /// The exporter of finished videos, if configured.
     fn live(&self) -> anyhow::Result<Option<IncrementalExport>> {
         let formats = &self.settings.live;
         if formats.is_empty() {
-            return Ok(None);
-        }
-        if !self.settings.shard.is_whole() {
-            errln!(
-                "note: runs of a part (--shard) do not export during the run; run `reeldeck export` when all parts are done"
-            );
             return Ok(None);
         }
         let live = Incremental::new(&self.layout, &self.settings.recipe, formats, &self.owner)?;
@@ -258,7 +253,6 @@ impl Session {
             out: self.settings.out.clone(),
             set: self.layout.set().to_owned(),
             weights: self.checkpoint.id.name.clone(),
-            shard: self.settings.shard.to_string(),
             devices: engine.state().workers.iter().map(|worker| worker.device.clone()).collect(),
             counts: engine.state().counts(),
         }))
@@ -302,28 +296,42 @@ impl Session {
         if state.phase != Phase::Running {
             return Ok(Some(interrupted()));
         }
-        let wanted = self.options.export && self.settings.limit.is_none() && self.settings.shard.is_whole();
+        let wanted = self.options.export && self.settings.limit.is_none();
         if self.options.wait {
-            if wanted && engine.has_new() {
+            if wanted && engine.has_new() && engine.take_turn(true, signals, clients).await == Some(Turn::Mine) {
                 // An event reports the result. The next run does not wait for it.
                 let _ = engine.export(vec![Format::Pkl]);
+                engine.turn_over(Some(true));
             }
             return Ok(Some(exit(&engine.state().counts(), engine.refused(), gaps)));
         }
         let mut missed = 0;
-        if wanted && state.counts().done > 0 {
+        let Some(turn) = engine.take_turn(wanted, signals, clients).await else { return Ok(None) };
+        if turn == Turn::Done && wanted && engine.state().counts().done > 0 {
+            errln!("note: another engine has exported the videos");
+        }
+        let exports = wanted && turn == Turn::Mine && engine.state().counts().done > 0;
+        if exports {
             let done = engine.done();
             let exported = engine.export_at_end(&[Format::Pkl], signals, clients).await;
             // Videos that were done during the export must be exported too.
             if !engine.state().is_over() || engine.done() > done {
+                engine.turn_over(None);
                 if let Err(error) = exported {
                     engine.tell(Event::ExportFailed { reason: format!("{error:#}") });
                 }
                 return Ok(None);
             }
-            let Some(exported) = exported? else { return Ok(Some(interrupted())) };
+            let exported = exported.inspect_err(|_| engine.turn_over(None))?;
+            let Some(exported) = exported else {
+                engine.turn_over(None);
+                return Ok(Some(interrupted()));
+            };
             missed = engine.missed(&exported).len();
             self.reporter.exported(self, &exported, missed);
+        }
+        if turn == Turn::Mine {
+            engine.turn_over(Some(exports));
         }
         if let Some(live) = live {
             missed += tokio::task::spawn_blocking(move || live.finish_pending()).await.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The start of a session: takes the lock, opens the socket and prepares the first run.
+//! The start of a session: registers the engine, opens the socket and prepares the first run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,13 +12,14 @@ use super::{DatasetMismatch, Session, TOOL};
 use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::dataset::{names, shown};
+use crate::engine::claims::{self, Claims, ClaimsContext, ClaimsNews, ClaimsRequest};
 use crate::engine::control::ClientRequest;
 use crate::engine::incremental::IncrementalExport;
 use crate::engine::inspector::{self, InspectRequest};
-use crate::engine::lock::Lock;
 use crate::engine::log;
 use crate::engine::other_files::OtherFiles;
 use crate::engine::plan::Plan;
+use crate::engine::registration::Registration;
 use crate::engine::server::Server;
 use crate::engine::server::details::{Context as ServerContext, read_class_names};
 use crate::engine::server::table::Table;
@@ -26,6 +27,7 @@ use crate::engine::state::State;
 use crate::engine::{assess, crash_recovery, setup, work};
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
+use crate::protocol::holder::holders;
 use crate::protocol::snapshot::Folder;
 use crate::protocol::{VERSION, Welcome};
 
@@ -51,9 +53,25 @@ pub(super) struct ServerHandles {
     pub(super) inspect_requests: std::sync::mpsc::Receiver<InspectRequest>,
 }
 
+/// The engine in the output folder, and its claims.
+pub(super) struct Registered {
+    pub(super) registration: Registration,
+    claims: Claims,
+    news: mpsc::UnboundedReceiver<ClaimsNews>,
+}
+
 impl Session {
-    pub(super) fn lock(&self) -> anyhow::Result<Lock> {
-        Lock::take(&self.layout.private(), self.settings.shard).map_err(|error| ExitError::from(error).into())
+    /// Registers the engine, and starts its claims. An engine that waits takes part only in its runs.
+    pub(super) fn register(&self) -> anyhow::Result<Registered> {
+        let registration = Registration::new(&self.layout.private()).map_err(ExitError::from)?;
+        let context = ClaimsContext {
+            layout: self.layout.clone(),
+            recipe: self.settings.recipe.clone(),
+            policy: work::policy(&self.settings),
+            registration: registration.clone(),
+        };
+        let (claims, news) = claims::start(context, self.options.wait).context("failed to start a thread")?;
+        Ok(Registered { registration, claims, news })
     }
 
     fn cannot_write(&self) -> String {
@@ -71,14 +89,14 @@ impl Session {
     /// while clients are answered.
     pub(super) fn prepare(
         &self,
-        lock: &Lock,
+        registered: Registered,
         followers: &AtomicUsize,
         publish: &dyn Fn(&str, Option<Folder>),
     ) -> anyhow::Result<Prepared> {
         let (settings, layout) = (&self.settings, &self.layout);
         let failed = || self.cannot_write();
         let begin = |step| publish(step, None);
-        let shard = settings.shard;
+        let Registered { registration, claims, news } = registered;
         if self.options.wait {
             self.wait_for_dataset(followers, publish)?;
         }
@@ -96,19 +114,33 @@ impl Session {
             None => layout.prepare(),
         }
         .with_context(failed)?;
-        assess::sweep(layout, &Sweeper::new(shard.index, shard.of)).with_context(failed)?;
-        // Of several parts, only the first one writes the list.
-        if shard.index == 0 && !files.is_empty() && is_list_whole {
+        let private = layout.private();
+        let is_alone = registration.is_alone(&private).with_context(failed)?;
+        assess::sweep(layout, &Sweeper::of_engine(is_alone)).with_context(failed)?;
+        if !self.options.wait {
+            // Before the results are read: from now on, other engines leave the records of what they do.
+            claims.tell(ClaimsRequest::Join);
+        }
+        if !files.is_empty() && is_list_whole {
             let list = entries(&names(&files), settings.label_style);
             write_dataset_list(&layout.list(), &list, &self.owner).with_context(failed)?;
         }
         let mut work = work::find(settings, layout, files)?;
-        assess::forget_failures(layout, work.done(shard)).with_context(failed)?;
-        let suspects = crash_recovery::suspects(&layout.private(), shard).with_context(failed)?;
+        assess::forget_failures(layout, work.done()).with_context(failed)?;
+        let running: Vec<String> = holders(&private)
+            .with_context(failed)?
+            .into_iter()
+            .filter(|seen| seen.held)
+            .filter_map(|seen| Some(seen.holder?.id))
+            .collect();
+        let suspects = crash_recovery::suspects(&private, &running).with_context(failed)?;
         work::mark_suspects(&mut work, &suspects);
         begin("finding the devices");
         let devices = setup::devices(settings)?;
+        let items = work::items(&work);
         let mut state = State::new(work, setup::slots(settings, &devices), setup::rules(settings));
+        state.claim_videos();
+        claims.tell(ClaimsRequest::Videos(state.files.clone(), items));
         if self.options.wait {
             state.wait();
         } else if state.counts().unfinished() == 0 {
@@ -119,7 +151,9 @@ impl Session {
             layout,
             &self.checkpoint,
             &self.owner,
-            lock,
+            &registration,
+            claims,
+            news,
             &devices,
             state.files.base(),
             self.options.wait,
@@ -147,12 +181,12 @@ impl Session {
         Ok(self.settings.check_folders()?)
     }
 
-    /// Opens the socket and writes its path to the lock file. A run does not need it, so a failure is only a note.
-    pub(super) fn serve(&self, lock: &Lock) -> ServerHandles {
+    /// Opens the socket and writes its path to the file of the engine. A run does not need it, so a failure is only a note.
+    pub(super) fn serve(&self, registration: &Registration) -> ServerHandles {
         let (orders, clients) = mpsc::unbounded_channel();
         let (inspect, inspect_requests) = std::sync::mpsc::channel();
         let server = self
-            .start_server(orders, lock, inspect.clone())
+            .start_server(orders, registration, inspect.clone())
             .inspect_err(|error| errln!("note: no client can follow this run: {error}"))
             .ok();
         ServerHandles { server, clients, inspect, inspect_requests }
@@ -161,7 +195,7 @@ impl Session {
     fn start_server(
         &self,
         orders: mpsc::UnboundedSender<ClientRequest>,
-        lock: &Lock,
+        registration: &Registration,
         inspector: std::sync::mpsc::Sender<InspectRequest>,
     ) -> std::io::Result<Server> {
         let welcome = Welcome {
@@ -171,22 +205,20 @@ impl Session {
             root: self.settings.root.clone(),
             out: self.settings.out.clone(),
             set: self.layout.set().to_owned(),
-            shard: self.settings.shard.to_string(),
             dataset: self.settings.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
             checkpoint: self.checkpoint.id.name.clone(),
             synthetic_weights: self.checkpoint.id.synthetic_weights,
             manifest: self.settings.manifest.clone(),
         };
-        let shard = self.settings.shard;
         let context = ServerContext {
             root: self.settings.root.clone(),
             layout: self.layout.clone(),
-            log_file: log::path(&self.layout.private(), &format!("{}-of-{}", shard.index, shard.of)),
+            log_file: log::path(&self.layout.private(), &registration.log_name()),
             class_names: self.class_names(),
             inspector,
         };
         let server = Server::start(welcome, context, orders)?;
-        lock.tell_socket(server.socket())?;
+        registration.tell_socket(server.socket())?;
         Ok(server)
     }
 

@@ -9,12 +9,12 @@ use typed_index_collections::TiVec;
 
 use super::files::Files;
 use crate::dataset::scan::VideoFile;
-use crate::dataset::shard::Shard;
 use crate::protocol::snapshot::{Counts, Folder};
 use kills::Kills;
 use queue::Queue;
 use video::count;
 
+mod claims;
 mod kills;
 mod queue;
 mod video;
@@ -137,10 +137,10 @@ pub struct Work {
 }
 
 impl Work {
-    /// The videos of a part that have their feature.
-    pub fn done(&self, shard: Shard) -> impl Iterator<Item = &VideoName> {
+    /// The videos that have their feature.
+    pub fn done(&self) -> impl Iterator<Item = &VideoName> {
         let done = self.files.iter().zip(&self.videos).filter(|(_, video)| matches!(video.status, Status::Done { .. }));
-        done.map(|(file, _)| &file.name).filter(move |name| shard.has(name))
+        done.map(|(file, _)| &file.name)
     }
 }
 
@@ -163,6 +163,8 @@ pub struct State {
     pub checks: Checks,
     /// The limits of the run.
     pub rules: Rules,
+    /// Only videos that are granted may be handed out, because other engines take part.
+    pub claims: bool,
     /// Incremented with every change of a video.
     pub revision: u64,
     pub(super) counts: Counts,
@@ -233,6 +235,7 @@ impl State {
             hold: None,
             checks: Checks::default(),
             rules,
+            claims: false,
             revision: 0,
             counts,
             bytes_left,
@@ -343,8 +346,9 @@ impl State {
             video.bytes = self.files.get(id).map_or(0, |file| file.stamp.size);
             self.bytes_left += video.bytes;
         }
+        video.granted &= status.is_unfinished();
         match status {
-            Status::Queued => self.queue.push_back(id, video.lane()),
+            Status::Queued if !self.claims || video.granted => self.queue.push_back(id, video.lane()),
             _ => self.queue.remove(id),
         }
         video.status = status;
@@ -354,7 +358,8 @@ impl State {
     /// Queues a video before all others of its lane.
     pub(super) fn queue_first(&mut self, id: VideoId) {
         self.set(id, Status::Queued);
-        if let Some(video) = self.videos.get(id).filter(|video| video.status == Status::Queued) {
+        let may = |video: &&Video| video.status == Status::Queued && (!self.claims || video.granted);
+        if let Some(video) = self.videos.get(id).filter(may) {
             self.queue.push_front(id, video.lane());
         }
     }

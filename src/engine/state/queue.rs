@@ -116,11 +116,13 @@ impl Queue {
     }
 
     /// The number of videos in all lanes.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lengths.iter().sum()
     }
 
     /// Whether no video waits in any lane.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

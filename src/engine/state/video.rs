@@ -31,7 +31,7 @@ pub enum Status {
     Queued,
     /// It is in flight in this worker.
     Running(WorkerId),
-    /// It is unfinished and not part of this run: beyond `--limit`, or of another shard.
+    /// It is unfinished and not part of this run: beyond `--limit`.
     LeftOut,
     /// A user has excluded it.
     Excluded {
@@ -74,6 +74,8 @@ pub struct Video {
     pub damaged: bool,
     /// An export could not use its feature, and it was queued again because of that.
     pub missed: bool,
+    /// This engine may hand it out.
+    pub granted: bool,
     /// Size of its file in bytes, when it was last queued or handed out.
     pub bytes: u64,
 }
@@ -94,6 +96,7 @@ impl Video {
             recheck: false,
             damaged: false,
             missed: false,
+            granted: false,
             bytes: 0,
         }
     }

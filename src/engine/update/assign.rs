@@ -74,7 +74,7 @@ impl Step<'_> {
         let all_idle = self.state.workers.iter().all(|w| w.in_flight.is_empty());
         // During a hold, attempts may wait to be recorded.
         let over = self.state.phase != Phase::Running
-            || (self.state.queue.is_empty() && all_idle && self.state.hold.is_none());
+            || (self.state.counts.queued == 0 && all_idle && self.state.hold.is_none());
         for (id, worker) in self.state.workers.iter_mut_enumerated() {
             let idle = worker.in_flight.is_empty()
                 && matches!(worker.status, WorkerStatus::Ready | WorkerStatus::Starting)

@@ -66,6 +66,9 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Seen(file, status, excluded) => step.seen(file, status, excluded),
         Event::Vanished(name) => step.vanished(&name),
         Event::ExportMissed(video, status, damaged) => step.export_missed(video, status, damaged),
+        Event::Granted(videos, suspects) => step.granted(&videos, &suspects),
+        Event::Revoked(videos) => step.state.grant(&videos, false),
+        Event::SettledElsewhere(video, status) => step.settled_elsewhere(video, status),
         Event::Tick => step.tick(),
     }
     step.state.end_backoff(now);

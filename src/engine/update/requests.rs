@@ -118,6 +118,23 @@ impl Step<'_> {
         self.state.set(id, status);
     }
 
+    /// Videos may be handed out. Those that may have crashed another engine run alone.
+    pub(super) fn granted(&mut self, videos: &[VideoId], suspects: &[VideoId]) {
+        for id in suspects {
+            if let Some(video) = self.state.videos.get_mut(*id) {
+                video.suspect = true;
+            }
+        }
+        self.state.grant(videos, true);
+    }
+
+    /// Another engine has settled a video. A video in progress is finished all the same.
+    pub(super) fn settled_elsewhere(&mut self, id: VideoId, status: Status) {
+        if self.state.videos.get(id).is_some_and(|video| video.status == Status::Queued) {
+            self.state.set(id, status);
+        }
+    }
+
     /// A file was removed.
     pub(super) fn vanished(&mut self, name: &VideoName) {
         let Some(id) = self.state.files.find(name.as_str()) else { return };

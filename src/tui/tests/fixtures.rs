@@ -33,7 +33,6 @@ pub(crate) fn welcome() -> Welcome {
         root: "/data/hacs".into(),
         out: "/out/hacs".into(),
         set: "slowonly-0123abcd".into(),
-        shard: "0/1".into(),
         dataset: "hacs".into(),
         checkpoint: "weights".into(),
         synthetic_weights: false,

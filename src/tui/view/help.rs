@@ -198,7 +198,7 @@ fn meaning(state: RowState) -> &'static str {
         RowState::Queued => "waiting to be extracted",
         RowState::Done => "its feature exists",
         RowState::Excluded => "excluded by you",
-        RowState::LeftOut => "not part of this run: another shard, or beyond the limit",
+        RowState::LeftOut => "not part of this run: beyond the limit",
         RowState::Ignored => "no video, or an incomplete download",
     }
 }

@@ -92,7 +92,7 @@ fn one_signal_lets_an_export_finish_and_a_second_cancels_it() {
     fs::write(bench.path("go"), "").unwrap();
     wait_for("it exports", || snapshot(&bench)["exporting"] == true);
     signal(&run, "-INT");
-    let log = || fs::read_to_string(bench.path("out/.reeldeck/log/0-of-1.log")).unwrap();
+    let log = || bench.engine_log();
     wait_for("it is heard", || log().contains("interrupt again to stop now"));
     assert_eq!(snapshot(&bench)["exporting"], true, "it is still exporting");
     signal(&run, "-INT");

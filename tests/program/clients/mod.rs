@@ -34,7 +34,7 @@ fn linger(bench: &Bench, seconds: u64) {
 }
 
 fn holder(bench: &Bench) -> Value {
-    serde_json::from_slice(&fs::read(bench.path("out/.reeldeck/locks/0-of-1")).unwrap()).unwrap()
+    serde_json::from_slice(&fs::read(bench.engine_file()).unwrap()).unwrap()
 }
 
 fn status(bench: &Bench) -> Value {
@@ -181,20 +181,13 @@ fn an_engine_that_cannot_start_reports_to_its_caller() {
     let bench = Bench::new(&[]);
     let ran = bench.run(&["--batch", "--detach"]);
     assert!(ran.code == 4 && ran.stderr.contains("no video found"), "{ran:?}");
-    let bench = self::bench();
-    start(&bench);
-    let second = bench.run(&["--batch", "--detach"]);
-    assert!(second.code == 11 && second.stderr.contains("another run is using this output folder"), "{second:?}");
-    let foreground = bench.run(&["--batch"]);
-    assert_eq!(foreground.code, 11, "{foreground:?}");
-    end(&bench);
 }
 
 #[test]
 fn a_run_in_the_foreground_has_the_same_socket() {
     let bench = bench();
     let run = bench.start(&["--batch", "-q"]);
-    wait_for("it listens", || bench.path("out/.reeldeck/locks/0-of-1").exists() && is_running(&bench));
+    wait_for("it listens", || bench.engine_file().exists() && is_running(&bench));
     wait_for("a video is done", || counts(&bench)["done"].as_u64().unwrap_or(0) >= 1);
     let mut attached = bench.start(&["attach", "--json"]);
     let mut heard = BufReader::new(attached.stdout.take().unwrap()).lines();
@@ -352,7 +345,7 @@ fn a_client_that_asks_and_never_reads_is_dropped_and_blocks_no_one() {
     };
     assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
     assert!(is_running(&bench), "others are answered");
-    let log = || fs::read_to_string(bench.path("out/.reeldeck/log/0-of-1.log")).unwrap();
+    let log = || bench.engine_log();
     wait_for("the log says why", || log().contains("a client (test) has not read its answers for 5 s"));
     end(&bench);
 }
@@ -363,10 +356,10 @@ fn leftovers_of_dead_engines_are_ignored() {
     start(&bench);
     let holder = holder(&bench);
     let pid = holder["pid"].to_string();
-    // In a copied output folder, the lock names the engine of the original.
-    fs::create_dir_all(bench.path("copy/.reeldeck/locks")).unwrap();
-    let copied = bench.path("copy/.reeldeck/locks/0-of-1");
-    fs::copy(bench.path("out/.reeldeck/locks/0-of-1"), &copied).unwrap();
+    // In a copied output folder, the file names the engine of the original.
+    fs::create_dir_all(bench.path("copy/.reeldeck/engines")).unwrap();
+    let copied = bench.path("copy/.reeldeck/engines/one.json");
+    fs::copy(bench.engine_file(), &copied).unwrap();
     let file = fs::File::open(&copied).unwrap();
     file.lock().unwrap();
     let ran = bench.run(&["pause", "--out", "copy"]);

@@ -47,10 +47,10 @@ fn more_clients_than_the_limit_are_told_so() {
 }
 
 #[test]
-fn texts_of_a_lock_file_do_not_reach_the_terminal_as_they_are() {
+fn texts_of_an_engine_file_do_not_reach_the_terminal_as_they_are() {
     let bench = bench();
     start(&bench);
-    let path = bench.path("out/.reeldeck/locks/0-of-1");
+    let path = bench.engine_file();
     let before = fs::read(&path).unwrap();
     let mut text = holder(&bench);
     text["host"] = json!("evil\u{1b}]0;owned\u{7}\n\u{202e}\u{e0041}");

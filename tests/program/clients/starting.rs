@@ -32,8 +32,8 @@ fn detach(bench: &Bench) -> Command {
 
 /// A client that has subscribed to events.
 fn follow(bench: &Bench) -> Client {
-    let (shard, holder) = runs(&bench.path("out")).unwrap().remove(0);
-    let mut client = Client::connect(&bench.path("out"), shard, &holder).unwrap();
+    let holder = runs(&bench.path("out")).unwrap().remove(0);
+    let mut client = Client::connect(&bench.path("out"), &holder).unwrap();
     client.subscribe().unwrap();
     client
 }

@@ -95,7 +95,7 @@ fn the_secrets_of_an_address_are_no_arguments_of_the_engine() {
     };
     let ran = Ran::to_the_end(&mut home(&["--batch", "--detach", "--checkpoint", &url]));
     assert_eq!(ran.code, 0, "{ran:?}");
-    let holder = fs::read(bench.path("out/.reeldeck/locks/0-of-1")).unwrap();
+    let holder = fs::read(bench.engine_file()).unwrap();
     let holder: serde_json::Value = serde_json::from_slice(&holder).unwrap();
     let arguments = fs::read(format!("/proc/{}/cmdline", holder["pid"])).unwrap();
     let arguments = String::from_utf8(arguments).unwrap();

@@ -18,7 +18,7 @@ use super::tally::Tally;
 use super::{BROKEN, command, exports, is_temporary};
 use crate::support::processes::{Process, marked};
 use crate::support::real::{Real, everything};
-use crate::support::{Ran, wait_for};
+use crate::support::{Ran, engine_file, wait_for};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Victim {
@@ -107,7 +107,7 @@ impl Round<'_> {
         if self.chance(25) {
             let ran = Ran::to_the_end(&mut command(self.dataset, &self.out, &["--detach", "--devices", devices]));
             assert!(ran.code == 0 || ran.code == 3, "{ran:?}");
-            let text = fs::read_to_string(self.out().join(".reeldeck/locks/0-of-1")).unwrap();
+            let text = fs::read_to_string(engine_file(&self.out())).unwrap();
             let holder: Value = serde_json::from_str(&text).unwrap();
             if let Some(process) = Process::of(holder["pid"].as_u64().unwrap() as u32) {
                 return Run::Background(process);

@@ -120,6 +120,18 @@ impl Bench {
         found
     }
 
+    /// The file of the engine, while one runs.
+    pub fn engine_file(&self) -> PathBuf {
+        engine_file(&self.path("out"))
+    }
+
+    /// The log of the engines on this host.
+    pub fn engine_log(&self) -> String {
+        let mut logs = list(&self.path("out/.reeldeck/log"));
+        logs.retain(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("start-")));
+        fs::read_to_string(&logs[0]).unwrap()
+    }
+
     /// A file in the only export folder; panics if there is more than one folder.
     pub fn export(&self, name: &str) -> PathBuf {
         let sets = list(&self.path("out/exports"));
@@ -132,6 +144,12 @@ impl Bench {
         let set = list(&self.path("out/failures")).remove(0);
         serde_json::from_slice(&fs::read(set.join(format!("{video}.json"))).unwrap()).unwrap()
     }
+}
+
+/// The file of the engine that uses this output folder; a file that does not exist if there is none.
+pub fn engine_file(out: &Path) -> PathBuf {
+    let folder = out.join(".reeldeck/engines");
+    list(&folder).into_iter().find(|path| path.extension().is_some_and(|e| e == "json")).unwrap_or(folder.join("none"))
 }
 
 /// The fake worker, an example of this package.

@@ -205,7 +205,7 @@ fn without_weights_the_window_works_and_says_what_extraction_needs() {
 
 /// Kills the engine, as the system does when memory is short.
 fn kill_engine(bench: &Bench) {
-    let (_, holder) = reeldeck::internals::client::runs(&bench.path("out")).unwrap().remove(0);
+    let holder = reeldeck::internals::client::runs(&bench.path("out")).unwrap().remove(0);
     assert!(Command::new("kill").args(["-9", &holder.pid.to_string()]).status().unwrap().success());
     gone(bench);
 }

@@ -56,14 +56,18 @@ impl Claimer {
         Ok(())
     }
 
-    /// The buckets that can be claimed, the most expensive first.
+    /// The buckets that can be claimed, the most expensive first, and then in the order of their first videos.
     fn candidates(&self) -> Vec<u16> {
         let mut free: Vec<u16> = (0..self.buckets.len() as u16).collect();
         free.retain(|bucket| {
             let of = &self.buckets[usize::from(*bucket)];
             of.count(Place::Open) > 0 && !of.mine && !self.board.seen(*bucket).claimed
         });
-        free.sort_by_key(|bucket| (Reverse(self.buckets[usize::from(*bucket)].cost), *bucket));
+        let first = |bucket: &u16| {
+            let mut videos = self.buckets[usize::from(*bucket)].videos.iter();
+            videos.find(|video| self.place(**video as Video) == Place::Open).copied()
+        };
+        free.sort_by_cached_key(|bucket| (Reverse(self.buckets[usize::from(*bucket)].cost), first(bucket)));
         free
     }
 

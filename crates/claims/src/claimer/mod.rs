@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::board::Board;
-use crate::folder::Settled;
+use crate::folder::{Settled, Video};
 use crate::names::Record;
 use crate::{BEAT, BUCKETS};
 
@@ -17,9 +17,6 @@ mod sync;
 mod watch;
 
 pub use step::Turn;
-
-/// A video by its place in the list of the engine.
-pub type Video = usize;
 
 /// A video.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +117,8 @@ pub struct Claimer {
     urgent: BTreeSet<u16>,
     /// The single claims of this engine; true: a second try.
     singles: BTreeMap<Video, bool>,
+    /// Videos that are to be extracted whatever result the output folder has.
+    forced: BTreeSet<Video>,
     /// Videos that run although their claim was given back.
     unclaimed: Vec<Video>,
     /// Buckets with videos that were settled since the last step.
@@ -157,6 +156,7 @@ impl Claimer {
             places: [0; 4],
             urgent: BTreeSet::new(),
             singles: BTreeMap::new(),
+            forced: BTreeSet::new(),
             unclaimed: vec![],
             dirty: BTreeSet::new(),
             board: Board::default(),
@@ -217,16 +217,20 @@ impl Claimer {
     /// The engine has settled a video.
     pub fn settle(&mut self, video: Video, settled: Settled) {
         self.note(video, settled);
+        self.forced.remove(&video);
         self.put(video, Place::Settled);
         self.dirty.insert(self.bucket_of(video));
     }
 
-    /// A settled video is to be extracted again. `urgent`: before all others.
+    /// A settled video is to be extracted again. `urgent`: before all others, and whatever result the output folder has.
     pub fn reopen(&mut self, video: Video, urgent: bool) {
         if self.place(video) != Place::Settled {
             return;
         }
         self.others.remove(&video);
+        if urgent {
+            self.forced.insert(video);
+        }
         let holds = self.holds(video);
         self.put(video, if holds { Place::Held } else { Place::Open });
         if holds {

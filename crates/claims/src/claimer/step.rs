@@ -90,8 +90,9 @@ impl Claimer {
         for video in std::mem::take(&mut self.singles).into_keys() {
             folder.remove(&self.single_name(video))?;
         }
-        for video in 0..self.entries.len() {
-            if matches!(self.place(video), Place::Held | Place::Running) {
+        for bucket in 0..self.buckets.len() as u16 {
+            self.revoke(self.videos_in(bucket, Place::Held));
+            for video in self.videos_in(bucket, Place::Running) {
                 self.put(video, Place::Open);
             }
         }

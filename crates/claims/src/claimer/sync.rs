@@ -116,8 +116,9 @@ impl Claimer {
 
     /// Settles those of these videos that have a result in the output folder.
     pub(super) fn look(&mut self, folder: &mut impl Folder, videos: &[Video]) -> io::Result<()> {
+        let videos: Vec<Video> = videos.iter().copied().filter(|video| !self.forced.contains(video)).collect();
         if !videos.is_empty() {
-            for (video, settled) in folder.results(videos)? {
+            for (video, settled) in folder.results(&videos)? {
                 self.learn(video, settled);
             }
         }

@@ -32,10 +32,9 @@ impl Owner {
         Self(format!("{}-{}", host(), std::process::id()))
     }
 
-    /// The engine in this process and its workers: `shard-of-of.host-pid`. The numbers are those of the engine's lock, which
-    /// ensures that no other engine owns the same shard.
-    pub fn engine(shard: u32, of: u32) -> Self {
-        Self(format!("{shard}-of-{of}.{}-{}", host(), std::process::id()))
+    /// The engine in this process and its workers: `engine.host-pid`.
+    pub fn engine() -> Self {
+        Self(format!("engine.{}-{}", host(), std::process::id()))
     }
 
     /// A name for a temporary file beside `path`.
@@ -106,7 +105,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// This host's name with all characters but letters and digits replaced by `-`: a `.` ends the shard in temporary names.
+/// This host's name with all characters but letters and digits replaced by `-`: a `.` ends the kind of owner in temporary names.
 fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
@@ -281,7 +280,7 @@ mod tests {
 
     #[test]
     fn temporary_names_are_short_and_hidden() {
-        for owner in [Owner::this_process(), Owner::engine(3, 16)] {
+        for owner in [Owner::this_process(), Owner::engine()] {
             let long = format!("/x/{}", "n".repeat(255));
             let name = owner.temporary(Path::new(&long), u64::MAX).unwrap();
             let name = name.to_str().unwrap();
@@ -292,7 +291,7 @@ mod tests {
     #[test]
     fn an_existing_temporary_file_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, owner) = (dir.path().join("v"), Owner::engine(0, 1));
+        let (path, owner) = (dir.path().join("v"), Owner::engine());
         let next = COUNTER.load(Ordering::Relaxed);
         for count in next..next + 100 {
             fs::write(path.with_file_name(owner.temporary(&path, count).unwrap()), b"left behind").unwrap();

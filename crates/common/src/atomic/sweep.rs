@@ -8,12 +8,11 @@ use super::{SUFFIX, host};
 use crate::error::is_absent;
 use crate::pid::is_gone;
 
-/// Decides which temporary files a command, or an engine that holds the lock of a shard, may remove. Use it before the engine
-/// writes: all files of its own shard count as left behind.
+/// Decides which temporary files a command, or an engine at its start, may remove.
 #[derive(Clone, Debug)]
 pub struct Sweeper {
-    /// The engine's shard and the number of shards; `None` for a command.
-    shard: Option<(u32, u32)>,
+    /// An engine sweeps; true: no other engine uses the output folder.
+    engine: Option<bool>,
     host: String,
 }
 
@@ -41,24 +40,24 @@ pub fn sweep_folder(folder: &Path, sweeper: &Sweeper) -> io::Result<()> {
 /// The writer of a temporary file, parsed from its name.
 #[derive(Debug, PartialEq, Eq)]
 struct Writer<'a> {
-    /// The engine's shard and the number of shards; `None` for a command.
-    shard: Option<(u32, u32)>,
+    is_engine: bool,
     host: &'a str,
     /// The process ids of the owner and of the writer.
     processes: [u32; 2],
 }
 
 impl<'a> Writer<'a> {
-    /// Parses `.[i-of-n.]host-owner-writer-count-digest` and the suffix. It starts at the end, because a host's name may
-    /// contain `-`.
+    /// Parses `.[engine.]host-owner-writer-count-digest` and the suffix. It starts at the end, because a host's name may
+    /// contain `-`. Engines of version 0.1.0 wrote `i-of-n` instead of `engine`.
     fn of(name: &'a str) -> Option<Self> {
         let name = name.strip_prefix('.')?.strip_suffix(SUFFIX)?;
-        let (shard, rest) = match name.split_once('.') {
+        let (is_engine, rest) = match name.split_once('.') {
+            Some(("engine", rest)) => (true, rest),
             Some((shard, rest)) => {
                 let (i, n) = shard.split_once("-of-")?;
-                (Some((number(i)?, number(n)?)), rest)
+                (number(i).and(number(n)).map(|_| true)?, rest)
             }
-            None => (None, name),
+            None => (false, name),
         };
         let mut parts = rest.rsplitn(5, '-');
         let (digest, count, writer, owner) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -66,7 +65,7 @@ impl<'a> Writer<'a> {
         let is_digest = digest.len() == 16 && digest.bytes().all(|b| b.is_ascii_hexdigit());
         let is_count = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
         let processes = [number(owner)?, number(writer)?];
-        (is_digest && is_count).then_some(Self { shard, host, processes })
+        (is_digest && is_count).then_some(Self { is_engine, host, processes })
     }
 }
 
@@ -76,29 +75,27 @@ fn number(text: &str) -> Option<u32> {
 }
 
 impl Sweeper {
-    /// A sweeper for the engine that holds the lock of this shard, with numbers as in [`super::Owner::engine`].
-    pub fn new(shard: u32, of: u32) -> Self {
-        Self { shard: Some((shard, of)), host: host() }
+    /// A sweeper for an engine that starts. `is_alone`: no other engine uses the output folder.
+    pub fn of_engine(is_alone: bool) -> Self {
+        Self { engine: Some(is_alone), host: host() }
     }
 
     /// A sweeper for a command. It removes files of commands only: an engine may be running.
     pub fn of_command() -> Self {
-        Self { shard: None, host: host() }
+        Self { engine: None, host: host() }
     }
 
-    /// Whether a file with this name is a temporary file whose writer has ended. It may be removed if it belongs to
-    ///
-    /// - an earlier engine of the same shard, if this process is an engine,
-    /// - an engine with another number of shards, whose lock excludes this engine's, or
-    /// - a command on this host whose process has ended.
-    ///
-    /// Files of other shards of the same number and of commands on other hosts stay: their writers may be running.
-    /// Containers with the same host name count as one host.
+    /// Whether a file with this name is a temporary file whose writer has ended: one of a process on this host that has ended,
+    /// or one of an engine, if no other engine uses the output folder. Files of commands on other hosts stay: they may be
+    /// running. Containers with the same host name count as one host.
     pub fn may_remove(&self, file_name: &str) -> bool {
         let Some(writer) = Writer::of(file_name) else { return false };
-        match writer.shard {
-            Some((shard, of)) => self.shard.is_some_and(|(own, own_of)| of != own_of || shard == own),
-            None => writer.host == self.host && writer.processes.into_iter().all(|pid| is_valid(pid) && is_gone(pid)),
+        let has_ended =
+            || writer.host == self.host && writer.processes.into_iter().all(|pid| is_valid(pid) && is_gone(pid));
+        match (writer.is_engine, self.engine) {
+            (true, None) => false,
+            (true, Some(true)) => true,
+            _ => has_ended(),
         }
     }
 }
@@ -128,24 +125,25 @@ mod tests {
     }
 
     #[test]
-    fn files_of_engines_are_judged_by_shard() {
-        let sweeper = Sweeper::new(2, 4);
-        for (owner, may) in [
-            // The lock excludes other engines on all hosts.
-            ("2-of-4.here-1", true),
-            ("2-of-4.else-where-1", true),
-            ("0-of-1.here-1", true),
-            ("2-of-5.here-1", true),
-            ("1-of-4.here-1", false),
-            ("3-of-4.else-where-999999", false),
+    fn files_of_engines_stay_while_another_engine_may_write_them() {
+        let (host, dead, alive) = (host(), dead(), std::process::id());
+        for (owner, writer, alone, shared) in [
+            (format!("engine.{host}-{dead}"), dead, true, true),
+            (format!("engine.{host}-{alive}"), alive, true, false),
+            (format!("engine.{host}-{dead}"), alive, true, false),
+            ("engine.else-where-1".into(), 1, true, false),
+            ("2-of-4.else-where-1".into(), 1, true, false),
         ] {
-            assert_eq!(sweeper.may_remove(&name(owner, 1)), may, "{owner}");
+            let name = name(&owner, writer);
+            assert_eq!(Sweeper::of_engine(true).may_remove(&name), alone, "{owner}");
+            assert_eq!(Sweeper::of_engine(false).may_remove(&name), shared, "{owner}");
+            assert!(!Sweeper::of_command().may_remove(&name), "{owner}");
         }
     }
 
     #[test]
     fn files_of_commands_are_judged_by_process() {
-        let sweeper = Sweeper::new(0, 1);
+        let sweeper = Sweeper::of_engine(false);
         let (host, dead, alive) = (host(), dead(), std::process::id());
         assert!(sweeper.may_remove(&name(&format!("{host}-{dead}"), dead)));
         assert!(!sweeper.may_remove(&name(&format!("{host}-{alive}"), alive)));
@@ -153,7 +151,6 @@ mod tests {
         assert!(!sweeper.may_remove(&name(&format!("{host}-{dead}"), 1)));
         assert!(!sweeper.may_remove(&name(&format!("{host}-1"), dead)));
         assert!(Sweeper::of_command().may_remove(&name(&format!("{host}-{dead}"), dead)));
-        assert!(!Sweeper::of_command().may_remove(&name("0-of-1.here-1", dead)));
         for nobody in [0, u32::MAX] {
             assert!(!sweeper.may_remove(&name(&format!("{host}-{nobody}"), dead)));
         }
@@ -165,20 +162,18 @@ mod tests {
     #[test]
     fn written_names_are_parsed() {
         let of = |owner: &Owner| owner.temporary(Path::new("/x/v"), 0).unwrap().file_name().unwrap().to_owned();
-        let (command, engine) = (of(&Owner::this_process()), of(&Owner::engine(5, 8)));
+        let (command, engine) = (of(&Owner::this_process()), of(&Owner::engine()));
         let (command, engine) = (command.to_str().unwrap(), engine.to_str().unwrap());
         let this = std::process::id();
-        let expected = Writer { shard: None, host: &host(), processes: [this, this] };
+        let expected = Writer { is_engine: false, host: &host(), processes: [this, this] };
         assert_eq!(Writer::of(command), Some(expected));
-        assert_eq!(Writer::of(engine).unwrap().shard, Some((5, 8)));
-        assert!(Sweeper::new(5, 8).may_remove(engine) && Sweeper::new(5, 9).may_remove(engine));
-        assert!(!Sweeper::new(4, 8).may_remove(engine) && !Sweeper::new(5, 8).may_remove(command));
+        assert!(Writer::of(engine).unwrap().is_engine);
     }
 
     #[test]
     fn similar_names_are_kept() {
         let whole = name("0-of-1.here-1", 1);
-        let sweeper = Sweeper::new(0, 1);
+        let sweeper = Sweeper::of_engine(true);
         assert!(sweeper.may_remove(&whole));
         for wrong in [
             whole.trim_start_matches('.').to_owned(),
@@ -201,20 +196,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn files_of_other_shards_are_kept(
-            (of, i, j) in (2..50_u32).prop_flat_map(|of| (Just(of), 0..of, 0..of)),
-            host in "[a-zA-Z0-9-]{0,20}",
-            process: u32,
-            writer: u32,
-        ) {
-            let name = name(&format!("{j}-of-{of}.{host}-{process}"), writer);
-            prop_assert_eq!(Sweeper::new(i, of).may_remove(&name), i == j);
-        }
-
-        #[test]
         fn arbitrary_names_do_not_panic(name in "\\PC*", middle in "[0-9a-z.-]{0,60}") {
-            Sweeper::new(0, 1).may_remove(&name);
-            Sweeper::new(0, 1).may_remove(&format!(".{middle}{SUFFIX}"));
+            Sweeper::of_engine(true).may_remove(&name);
+            Sweeper::of_engine(true).may_remove(&format!(".{middle}{SUFFIX}"));
         }
     }
 }

@@ -131,7 +131,7 @@ fn to_worker() -> Vec<ToWorker> {
         algorithms: Some("/cache/convolutions.json".into()),
         nvdec: Some(Nvdec { gpu: 1, streams: 8 }),
         limits: Limits::default(),
-        owner: Owner::engine(0, 1),
+        owner: Owner::engine(),
     };
     let seeded = Init { checkpoint: CheckpointSource::Seeded, algorithms: None, nvdec: None, ..init.clone() };
     let extract = ToWorker::Extract { job: 7, video: video(), path: "/d/v".into(), feature: "/o/v".into(), batch: 2 };

@@ -1,0 +1,400 @@
+//! Claims videos for an engine, on a thread of its own: the output folder may respond late.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use reeldeck_claims::{BEAT, Change, Claimer, DiskFolder, Folder, Item, Load, Pulse, Settled, Turn, Video};
+use reeldeck_common::error::Failure;
+use reeldeck_common::layout::Layout;
+use reeldeck_common::recipe::Recipe;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc as tokio_mpsc, oneshot};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::assess::{self, Policy, StoredResult};
+use super::crash_recovery;
+use super::files::Files;
+use super::registration::Registration;
+use super::state::{Status, VideoId};
+use crate::dataset::scan::VideoFile;
+use crate::protocol::holder;
+
+/// The time until a file operation that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the engine tells its claims.
+pub(crate) enum ClaimsRequest {
+    /// Take part in a run.
+    Join,
+    /// The videos of the engine, in the order of their numbers.
+    Videos(Files, Vec<Item>),
+    /// A file is new or has changed.
+    Seen(VideoId, VideoFile),
+    /// The status of a video.
+    Status(VideoId, Stage),
+    /// What the engine can use.
+    Load(Load),
+    /// Asks for the end of the run; true: with an export. The answer also tells whether other engines have settled videos.
+    Turn(bool, oneshot::Sender<io::Result<(Turn, bool)>>),
+    /// Gives the end of the run back; with an export or without, if it is done.
+    TurnOver(Option<bool>),
+    /// Give all claims back.
+    Leave(oneshot::Sender<()>),
+}
+
+/// Where a video is in the engine.
+pub(crate) enum Stage {
+    /// It waits.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// It is settled.
+    Settled(Settled),
+}
+
+/// What claims tell the engine.
+#[derive(Debug)]
+pub(crate) enum ClaimsNews {
+    /// These may be extracted. Those with these names may have crashed another engine.
+    Granted(Vec<VideoId>, BTreeSet<String>),
+    /// These may not be extracted any more.
+    Revoked(Vec<VideoId>),
+    /// Another engine has settled a video.
+    Settled(VideoId, Status),
+    /// Another engine has ended without giving its videos back.
+    Buried(String),
+}
+
+/// The engine's handle on its claims. The thread ends with the last one.
+#[derive(Clone, Debug)]
+pub(crate) struct Claims(Sender<ClaimsRequest>);
+
+impl Claims {
+    /// Tells the claims something.
+    pub(crate) fn tell(&self, request: ClaimsRequest) {
+        let _ = self.0.send(request);
+    }
+}
+
+/// What claims need to know.
+pub(crate) struct ClaimsContext {
+    /// The layout of the output folder.
+    pub layout: Layout,
+    /// The recipe of the features.
+    pub recipe: Recipe,
+    /// Which videos are extracted.
+    pub policy: Policy,
+    /// The engine's file.
+    pub registration: Registration,
+}
+
+/// Starts the thread, which beats from now on. `distrusts`: the engine reads its videos long before it takes part.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub(crate) fn start(
+    context: ClaimsContext,
+    distrusts: bool,
+) -> io::Result<(Claims, tokio_mpsc::UnboundedReceiver<ClaimsNews>)> {
+    let (sender, requests) = mpsc::channel();
+    let (news, receiver) = tokio_mpsc::unbounded_channel();
+    let id = context.registration.id();
+    let mut claimer = Claimer::new(&id);
+    if distrusts {
+        claimer.distrust();
+    }
+    let path = context.layout.private().join("claims").join(context.layout.set());
+    let disk = DiskFolder::new(&path, &id);
+    let folder = OutputFolder { disk, path, context, files: Files::default(), started: Timestamp::now() };
+    let load = Load { want: 0, free: 0, patience: u64::MAX };
+    let thread = Thread { claimer, folder, news, load, joined: false, began: Instant::now(), next_beat: 0 };
+    reeldeck_common::thread::spawn("claims", move || thread.work(&requests))?;
+    Ok((Claims(sender), receiver))
+}
+
+/// The claimable form of a video.
+pub(crate) fn item(file: &VideoFile, cost: u64, status: &Status) -> Item {
+    let settled = match stage(status) {
+        Stage::Settled(settled) => Some(settled),
+        _ => None,
+    };
+    Item { hash: xxh3_64(file.name.as_str().as_bytes()), cost, settled }
+}
+
+/// Where a video of this status is.
+pub(crate) fn stage(status: &Status) -> Stage {
+    match status {
+        Status::Queued => Stage::Queued,
+        Status::Running(_) => Stage::Running,
+        Status::Done { degraded: false, .. } => Stage::Settled(Settled::Done),
+        Status::Done { degraded: true, .. } => other(Other::Degraded),
+        Status::Failed { failure, before, unreadable: false } => {
+            other(Other::Failed { failure: (**failure).clone(), before: *before })
+        }
+        _ => other(Other::Kept),
+    }
+}
+
+/// How a video is settled that is not plainly done, in the records of buckets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Other {
+    Degraded,
+    Failed {
+        failure: Failure,
+        before: bool,
+    },
+    /// The engine does not extract it: it is excluded, stale, beyond its limit, or cannot be judged.
+    Kept,
+}
+
+fn other(other: Other) -> Stage {
+    Stage::Settled(Settled::Other(serde_json::to_string(&other).unwrap_or_default()))
+}
+
+/// The status of a video that another engine has settled.
+fn status(settled: &Settled) -> Option<Status> {
+    let text = match settled {
+        Settled::Done => return Some(Status::Done { degraded: false, resumed: false }),
+        Settled::Other(text) => text,
+    };
+    match serde_json::from_str(text).ok()? {
+        Other::Degraded => Some(Status::Done { degraded: true, resumed: false }),
+        Other::Failed { failure, before } => {
+            Some(Status::Failed { failure: Box::new(failure), before, unreadable: false })
+        }
+        Other::Kept => None,
+    }
+}
+
+struct Thread {
+    claimer: Claimer,
+    folder: OutputFolder,
+    news: tokio_mpsc::UnboundedSender<ClaimsNews>,
+    load: Load,
+    joined: bool,
+    began: Instant,
+    next_beat: u64,
+}
+
+impl Thread {
+    fn work(mut self, requests: &Receiver<ClaimsRequest>) {
+        let mut wait = Duration::ZERO;
+        loop {
+            match requests.recv_timeout(wait) {
+                Ok(first) => std::iter::once(first).chain(requests.try_iter()).for_each(|request| self.take(request)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            wait = self.step();
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    /// Does what is due, and returns how long nothing is.
+    fn step(&mut self) -> Duration {
+        let now = self.now();
+        if !self.joined {
+            if now >= self.next_beat {
+                // A missing or full disk is noticed elsewhere.
+                let _ = self.folder.context.registration.beat();
+                self.next_beat = now + BEAT;
+            }
+            return Duration::from_millis(self.next_beat - now);
+        }
+        let (changes, result) = self.claimer.step(&mut self.folder, now, self.load);
+        changes.into_iter().for_each(|change| self.tell(change));
+        match result {
+            Ok(()) => Duration::from_millis(self.claimer.due().saturating_sub(now)),
+            Err(error) => {
+                tracing::debug!("failed to share videos with other engines: {error}");
+                RETRY
+            }
+        }
+    }
+
+    fn tell(&self, change: Change) {
+        let ids = |videos: Vec<Video>| videos.into_iter().map(VideoId).collect();
+        let news = match change {
+            Change::Granted { videos, from } => {
+                let private = self.folder.context.layout.private();
+                let read = |engine: String| crash_recovery::suspects_of(&private, &engine).ok();
+                ClaimsNews::Granted(ids(videos), from.and_then(read).unwrap_or_default())
+            }
+            Change::Revoked(videos) => ClaimsNews::Revoked(ids(videos)),
+            Change::Settled(video, settled) => match status(&settled) {
+                Some(status) => ClaimsNews::Settled(VideoId(video), status),
+                None => return,
+            },
+            Change::Buried(engine) => ClaimsNews::Buried(engine),
+        };
+        let _ = self.news.send(news);
+    }
+
+    fn take(&mut self, request: ClaimsRequest) {
+        match request {
+            ClaimsRequest::Join => {
+                self.joined = true;
+                let now = self.now();
+                if let Err(error) = self.claimer.join(&mut self.folder, now) {
+                    tracing::warn!("failed to share videos with other engines: {error}");
+                }
+            }
+            ClaimsRequest::Videos(files, items) => {
+                self.folder.files = files;
+                items.into_iter().for_each(|item| self.claimer.add(item));
+            }
+            ClaimsRequest::Seen(id, file) if id.0 < self.folder.files.len() => {
+                self.folder.files.restamp(id, file.stamp)
+            }
+            ClaimsRequest::Seen(_, file) => {
+                self.claimer.add(item(&file, file.stamp.size, &Status::Gone));
+                self.folder.files.push(file);
+            }
+            ClaimsRequest::Status(VideoId(video), Stage::Queued) => {
+                self.claimer.back(video);
+                self.claimer.reopen(video, true);
+            }
+            ClaimsRequest::Status(VideoId(video), Stage::Running) => self.claimer.begin(video),
+            ClaimsRequest::Status(VideoId(video), Stage::Settled(settled)) => {
+                if self.claimer.is_open(video) {
+                    self.claimer.settle(video, settled);
+                }
+            }
+            ClaimsRequest::Load(load) => self.load = load,
+            ClaimsRequest::Turn(exports, reply) => {
+                let now = self.now();
+                let turn = self.claimer.turn(&mut self.folder, now, exports);
+                let _ = reply.send(turn.map(|turn| (turn, self.claimer.is_shared())));
+            }
+            ClaimsRequest::TurnOver(ended) => {
+                if let Err(error) = self.claimer.turn_over(&mut self.folder, ended) {
+                    tracing::warn!("failed to tell other engines that the run has ended: {error}");
+                }
+            }
+            ClaimsRequest::Leave(reply) => {
+                self.joined = false;
+                self.next_beat = 0;
+                let now = self.now();
+                match self.claimer.leave(&mut self.folder, now) {
+                    // Only an empty folder is removed.
+                    Ok(()) => drop(
+                        fs::remove_dir(&self.folder.path)
+                            .and_then(|()| self.folder.path.parent().map_or(Ok(()), fs::remove_dir)),
+                    ),
+                    Err(error) => tracing::warn!("failed to give videos back to other engines: {error}"),
+                }
+                // What is revoked comes before the end.
+                let (changes, _) = self.claimer.step(&mut self.folder, now, self.load);
+                changes.into_iter().for_each(|change| self.tell(change));
+                let _ = reply.send(());
+            }
+        }
+    }
+}
+
+/// The output folder, as claims see it.
+struct OutputFolder {
+    disk: DiskFolder,
+    path: PathBuf,
+    context: ClaimsContext,
+    files: Files,
+    started: Timestamp,
+}
+
+impl Folder for OutputFolder {
+    fn list(&mut self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn create(&mut self, name: &str, text: &str) -> io::Result<bool> {
+        match self.disk.create(name, text) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Not the folders above: without them the output folder is gone, and nothing must be written in its place.
+                for folder in self.path.parent().into_iter().chain([self.path.as_path()]) {
+                    match fs::create_dir(folder) {
+                        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                        _ => {}
+                    }
+                }
+                self.disk.create(name, text)
+            }
+            created => created,
+        }
+    }
+
+    fn read(&mut self, name: &str) -> io::Result<Option<String>> {
+        self.disk.read(name)
+    }
+
+    fn write(&mut self, name: &str, text: &str) -> io::Result<()> {
+        self.disk.write(name, text)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<bool> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn beat(&mut self, _counter: u64) -> io::Result<()> {
+        self.context.registration.beat()
+    }
+
+    fn pulse(&mut self, engine: &str) -> io::Result<Pulse> {
+        let seen = holder::look(&holder::file(&self.context.layout.private(), engine))?;
+        Ok(match seen.map(|seen| (seen.held, seen.holder)) {
+            Some((held, Some(holder))) if held || !holder.is_here() => Pulse::Counter(holder.counter),
+            // It is being written.
+            Some((true, None)) => Pulse::Counter(0),
+            _ => Pulse::Gone,
+        })
+    }
+
+    fn bury(&mut self, engine: &str) -> io::Result<()> {
+        match fs::remove_file(holder::file(&self.context.layout.private(), engine)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn results(&mut self, videos: &[Video]) -> io::Result<Vec<(Video, Settled)>> {
+        let ClaimsContext { layout, recipe, policy, .. } = &self.context;
+        let known = videos.iter().filter_map(|video| Some((*video, self.files.get(VideoId(*video))?.clone())));
+        let (videos, files): (Vec<Video>, Vec<VideoFile>) = known.unzip();
+        let found = assess::look_each(layout, recipe, &files)?;
+        let settled = |(video, found): (Video, StoredResult)| {
+            // A video that another engine has tried during this run is not tried again.
+            let is_new = matches!(&found, StoredResult::Failed(failure)
+                if failure.last().is_some_and(|last| last.ended >= self.started));
+            let policy = Policy { retry_failed: policy.retry_failed && !is_new, ..*policy };
+            let mut status = policy.status(found);
+            if let Status::Failed { before, .. } = &mut status {
+                *before &= !is_new;
+            }
+            match stage(&status) {
+                Stage::Settled(settled) => Some((video, settled)),
+                _ => None,
+            }
+        };
+        Ok(videos.into_iter().zip(found).filter_map(settled).collect())
+    }
+
+    fn accepts(&self, _video: Video, text: &str) -> bool {
+        match serde_json::from_str(text) {
+            Ok(Other::Degraded) => true,
+            Ok(Other::Failed { before, .. }) => !(before && self.context.policy.retry_failed),
+            Ok(Other::Kept) | Err(_) => false,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The claims of the engine: what they are told, what they tell, and the end of the run.
+
+use std::io;
+use std::time::Duration;
+
+use reeldeck_claims::{Load, Turn};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{ClientRequest, Engine, Event, Incoming, Phase, Status, StopSignals, VideoId, ticks};
+use crate::engine::assess;
+use crate::engine::claims::{ClaimsNews, ClaimsRequest, stage};
+use crate::engine::state::State;
+
+/// How long other engines may take before they are asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long an engine waits until its claims are given back: their disk may not respond.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Videos of so many milliseconds should wait in the engine.
+const AHEAD: f64 = 60_000.0;
+
+impl Engine {
+    /// Takes part in the run.
+    pub(super) fn join_claims(&mut self) {
+        self.plan.claims.tell(ClaimsRequest::Join);
+    }
+
+    /// Passes on what the claims tell.
+    pub(super) fn hear_claims(
+        news: Option<mpsc::UnboundedReceiver<ClaimsNews>>,
+        sender: mpsc::UnboundedSender<Incoming>,
+    ) {
+        let Some(mut news) = news else { return };
+        tokio::spawn(async move {
+            while let Some(news) = news.recv().await {
+                let _ = sender.send(Incoming::Claims(news));
+            }
+        });
+    }
+
+    pub(super) fn take_news(&mut self, news: ClaimsNews) {
+        match news {
+            ClaimsNews::Granted(videos, names) => {
+                let suspects = names.iter().filter_map(|name| self.state.files.find(name));
+                let suspects = suspects.filter(|id| videos.contains(id)).collect();
+                self.handle(Event::Granted(videos, suspects));
+            }
+            ClaimsNews::Revoked(videos) => self.handle(Event::Revoked(videos)),
+            ClaimsNews::Settled(video, status) => self.handle(Event::SettledElsewhere(video, status)),
+            ClaimsNews::Buried(engine) => {
+                tracing::warn!(
+                    "the engine {engine} has ended without giving its videos back; they are extracted by others"
+                );
+            }
+        }
+    }
+
+    /// Tells the claims which videos have changed.
+    pub(super) fn tell_claims(&mut self, changed: &[VideoId]) {
+        for id in changed {
+            let (Some(file), Some(video)) = (self.state.files.get(*id), self.state.videos.get(*id)) else { continue };
+            if id.0 >= self.claimable {
+                self.claimable = id.0 + 1;
+                self.plan.claims.tell(ClaimsRequest::Seen(*id, file.clone()));
+            }
+            self.plan.claims.tell(ClaimsRequest::Status(*id, stage(&video.status)));
+        }
+        let load = load(&self.state, self.rate.videos_per_s().unwrap_or_default());
+        if self.load != Some(load) {
+            self.load = Some(load);
+            self.plan.claims.tell(ClaimsRequest::Load(load));
+        }
+    }
+
+    /// Waits until this engine may end the run, or another one has ended it. None if videos are to be extracted again, or if
+    /// a user stops the run.
+    pub(crate) async fn take_turn(
+        &mut self,
+        exports: bool,
+        signals: &mut StopSignals,
+        clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
+    ) -> Option<Turn> {
+        let (mut ticks, mut reply) = (ticks(), self.ask_turn(exports));
+        let again = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(again);
+        let mut waits = false;
+        self.run_concludes = true;
+        let turn = loop {
+            tokio::select! {
+                biased;
+                signal = signals.received() => self.signalled(signal),
+                Some(asked) = clients.recv() => self.answer(asked),
+                turn = &mut reply, if !waits => match turn {
+                    Ok(Ok((Turn::Other, _))) => {
+                        waits = true;
+                        again.as_mut().reset(tokio::time::Instant::now() + ASK_AGAIN);
+                    }
+                    Ok(Ok((Turn::Mine, true))) => {
+                        self.check_others().await;
+                        break Some(Turn::Mine);
+                    }
+                    Ok(Ok((turn, _))) => break Some(turn),
+                    // The folder of the claims cannot be used. An export by two engines does no harm.
+                    Ok(Err(error)) => {
+                        tracing::warn!("failed to ask other engines for the end of the run: {error}");
+                        break Some(Turn::Mine);
+                    }
+                    Err(_) => break Some(Turn::Mine),
+                },
+                () = &mut again, if waits => {
+                    waits = false;
+                    reply = self.ask_turn(exports);
+                }
+                Some(incoming) = self.incoming.recv() => self.take(incoming),
+                _ = ticks.tick() => self.tick(),
+            }
+            if self.state.phase != Phase::Running || !self.state.is_over() {
+                break None;
+            }
+        };
+        self.run_concludes = false;
+        if !self.state.is_over() {
+            self.turn_over(None);
+            return None;
+        }
+        turn
+    }
+
+    fn ask_turn(&self, exports: bool) -> oneshot::Receiver<io::Result<(Turn, bool)>> {
+        let (reply, turn) = oneshot::channel();
+        self.plan.claims.tell(ClaimsRequest::Turn(exports, reply));
+        turn
+    }
+
+    /// Gives the end of the run back. `ended`: it is done; true: with an export.
+    pub(crate) fn turn_over(&self, ended: Option<bool>) {
+        self.plan.claims.tell(ClaimsRequest::TurnOver(ended));
+    }
+
+    /// Gives all claims back.
+    pub(crate) async fn leave_claims(&self) {
+        let (reply, left) = oneshot::channel();
+        self.plan.claims.tell(ClaimsRequest::Leave(reply));
+        // Without an answer, other engines take them over.
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, left).await;
+    }
+
+    /// Looks at the results of videos that other engines have done. Those without one are extracted again.
+    async fn check_others(&mut self) {
+        let done = self.state.videos.iter_enumerated().filter(|(_, video)| matches!(video.status, Status::Done { .. }));
+        let done: Vec<_> = done.filter_map(|(id, _)| Some((id, self.state.files.get(id)?.clone()))).collect();
+        let task_context = self.plan.task_context.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            let (ids, files): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+            let found = assess::look_each(&task_context.layout, &task_context.recipe, &files)?;
+            io::Result::Ok(ids.into_iter().zip(found).collect::<Vec<_>>())
+        });
+        let Ok(Ok(found)) = look.await else { return };
+        for (id, found) in found {
+            if !matches!(found, assess::StoredResult::Done { .. }) {
+                self.take(Incoming::Missed(id, found));
+            }
+        }
+    }
+}
+
+/// What the engine can use.
+fn load(state: &State, videos_per_s: f64) -> Load {
+    let alive = || state.workers.iter().filter(|worker| !worker.status.is_gone());
+    let places: usize = alive().map(|worker| worker.capacity).sum();
+    let works = state.phase == Phase::Running && state.paused.is_none() && state.hold.is_none();
+    // The last place of a worker is for decoding ahead.
+    let free =
+        alive().map(|worker| worker.capacity.saturating_sub(1).max(1).saturating_sub(worker.in_flight.len())).sum();
+    let (want, free) = match works {
+        true => (((videos_per_s * AHEAD / 1000.0) as usize).max(2 * places), free),
+        false => (0, 0),
+    };
+    let mean = if videos_per_s > 0.0 { places as f64 / videos_per_s * 1000.0 } else { f64::from(u32::MAX) };
+    // Rounded, so that it does not change with each video.
+    let (want, patience) = (want.next_multiple_of(8), (mean as u64).next_power_of_two() * 4 + 60_000);
+    Load { want, free, patience }
+}

@@ -1,0 +1,149 @@
+//! Several engines on one output folder: they share the videos, take over those of a killed one, and export once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Child;
+
+use crate::support::{Bench, Ran, wait_for};
+
+fn bench(videos: usize, script: &str) -> Bench {
+    let names: Vec<String> = (0..videos).map(|i| format!("A/v_{i:03}.mp4")).collect();
+    Bench::new(&names.iter().map(|name| (name.as_str(), script)).collect::<Vec<_>>())
+}
+
+fn engine(bench: &Bench) -> Child {
+    bench.start(&["--batch", "--devices", "cpu"])
+}
+
+/// How often each video was begun, by all engines together.
+fn begun(bench: &Bench) -> BTreeMap<String, usize> {
+    let mut begun = BTreeMap::new();
+    for entry in fs::read_dir(bench.path("out/.reeldeck/runs")).unwrap() {
+        // A starting engine removes the oldest ones.
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+        for line in text.lines().filter(|line| line.contains("video-started")) {
+            let video = line.split("\"video\":\"").nth(1).unwrap().split('"').next().unwrap();
+            *begun.entry(video.to_owned()).or_default() += 1;
+        }
+    }
+    begun
+}
+
+fn engines(bench: &Bench) -> usize {
+    let folder = fs::read_dir(bench.path("out/.reeldeck/runs"));
+    folder.map_or(0, Iterator::count)
+}
+
+fn assert_nothing_is_left(bench: &Bench) {
+    assert!(!bench.path("out/.reeldeck/claims").exists(), "claims are left");
+    assert_eq!(fs::read_dir(bench.path("out/.reeldeck/engines")).unwrap().count(), 0);
+    let features = bench.files("features");
+    assert!(features.iter().all(|name| !name.contains("reeldeck-tmp")), "{features:?}");
+}
+
+#[test]
+fn engines_share_the_videos_and_export_once() {
+    let bench = bench(60, "slow 100");
+    bench.video("B/v_x.mp4", "fail corrupt");
+    let first = engine(&bench);
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    let more = [engine(&bench), engine(&bench)];
+    wait_for("all have begun", || engines(&bench) == 3);
+    let ran: Vec<Ran> = [first].into_iter().chain(more).map(|run| Ran::of(run.wait_with_output().unwrap())).collect();
+    assert!(ran.iter().all(|ran| ran.code == 3), "{ran:?}");
+    assert!(ran.iter().all(|ran| ran.stdout.contains("60 done (60 now, 0 before), 1 failed")), "{ran:?}");
+    assert_eq!((bench.files("features").len(), bench.files("failures").len()), (60, 1));
+    let begun = begun(&bench);
+    assert_eq!((begun.len(), begun.values().sum::<usize>()), (61, 61), "once each: {begun:?}");
+    let exported = ran.iter().filter(|ran| !ran.stderr.contains("another engine has exported")).count();
+    assert_eq!(exported, 1, "{ran:?}");
+    assert!(bench.export("result.pkl").exists());
+    assert_nothing_is_left(&bench);
+    let again = bench.run(&["--batch"]);
+    assert!(again.stdout.contains("60 done (0 now, 60 before), 1 failed"), "{again:?}");
+}
+
+#[test]
+fn the_videos_of_a_killed_engine_are_taken_over() {
+    let bench = bench(24, "slow 150");
+    let mut first = engine(&bench);
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    let second = engine(&bench);
+    wait_for("both have begun", || engines(&bench) == 2);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let ran = Ran::of(second.wait_with_output().unwrap());
+    assert!(ran.code == 0 && ran.stdout.contains("24 done"), "{ran:?}");
+    assert_eq!(bench.files("features").len(), 24);
+    assert!(bench.export("result.pkl").exists());
+    assert_nothing_is_left(&bench);
+}
+
+#[test]
+fn a_stopped_engine_leaves_its_videos_to_the_others() {
+    let bench = bench(24, "slow 150");
+    let first = engine(&bench);
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    let second = engine(&bench);
+    wait_for("both have begun", || engines(&bench) == 2);
+    crate::support::signal(&first, "-INT");
+    let stopped = Ran::of(first.wait_with_output().unwrap());
+    assert_eq!(stopped.code, 130, "{stopped:?}");
+    let ran = Ran::of(second.wait_with_output().unwrap());
+    assert!(ran.code == 0 && ran.stdout.contains("24 done"), "{ran:?}");
+    let begun = begun(&bench);
+    assert_eq!((begun.len(), begun.values().sum::<usize>()), (24, 24), "once each: {begun:?}");
+    assert_nothing_is_left(&bench);
+}
+
+/// Kills engines and workers at random while three engines share a folder, and compares what comes of it with a run in peace.
+fn kills(kills: usize) {
+    let videos = 60 + 3 * kills;
+    let (bench, peace) = (bench(videos, "slow 30"), bench(videos, "slow 1"));
+    assert_eq!(peace.run(&["--batch"]).code, 0);
+    let quiet = || {
+        let mut command = bench.command(&["--batch", "-q", "--devices", "cpu"]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut engines: Vec<Child> = (0..3).map(|_| quiet()).collect();
+    let mut seed = 1_u64;
+    for _ in 0..kills {
+        let before = started(&bench);
+        wait_for("a video begins", || started(&bench) != before || bench.files("features").len() == videos);
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let engine = &mut engines[(seed >> 33) as usize % 3];
+        if (seed >> 40).is_multiple_of(4) {
+            let _ = std::process::Command::new("pkill").args(["-9", "-P", &engine.id().to_string()]).status();
+        } else {
+            engine.kill().unwrap();
+            engine.wait().unwrap();
+            *engine = quiet();
+        }
+    }
+    for engine in &mut engines {
+        engine.wait().unwrap();
+    }
+    // A video whose worker was killed twice has failed.
+    let last = bench.run(&["--batch", "--retry-failed"]);
+    assert!(last.code == 0 && last.stdout.contains(&format!("{videos} done")), "{last:?}");
+    assert_eq!(bench.files("features"), peace.files("features"));
+    let result = |bench: &Bench| fs::read(bench.export("result.pkl")).unwrap();
+    assert!(result(&bench) == result(&peace), "the exports differ");
+    assert_nothing_is_left(&bench);
+}
+
+/// The number of videos that were begun.
+fn started(bench: &Bench) -> usize {
+    if bench.path("out/.reeldeck/runs").exists() { begun(bench).values().sum() } else { 0 }
+}
+
+#[test]
+fn killed_engines_and_workers_lose_nothing() {
+    kills(8);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_hundred_kills_lose_nothing() {
+    kills(100);
+}
