@@ -93,6 +93,7 @@ fn the_document_lists_exactly_the_events() {
     let counts = r#"{"videos":1,"done":0,"resumed":0,"degraded":0,"stale":0,"failed":0,"failed_before":0,"queued":1,"running":0,"left_out":0}"#;
     let rest = [
         r#""event":"worker-lost","worker":0,"device":"cpu","reason":"x""#.to_owned(),
+        r#""event":"worker-warning","worker":0,"device":"cpu","text":"x""#.to_owned(),
         r#""event":"paused""#.to_owned(),
         r#""event":"dataset-back""#.to_owned(),
         r#""event":"resumed""#.to_owned(),

@@ -81,7 +81,7 @@ fn missing_writes_a_list_for_each_reader() {
     bench.put("Tai_chi/v_kLm4NoP5qRs.mp4", "");
     bench.hacs(&["missing", "--dry-run"]).expect(3, &["4 of 8 videos", "would write"]);
     assert!(!bench.at("out").exists());
-    bench.hacs(&["missing"]).expect(3, &["4 of 8 videos", "2 lines", "2 without a class", "4 addresses"]);
+    bench.hacs(&["missing"]).expect(3, &["4 of 8 videos", "2 lines", "2 videos without a class", "4 URLs"]);
     assert_eq!(bench.text("out/missing/request.txt"), "v_tR5pWq8sA,Archery\nkLm4NoP5qRs,Doing_crunches\n");
     assert_eq!(bench.text("out/missing/missing_files.txt"), "v_tR5pWq8sA\nkLm4NoP5qRs\n0O_qMHxBfXg\n__-__-__-__");
     let first = bench.text("out/missing/download.txt");

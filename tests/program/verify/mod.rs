@@ -259,7 +259,8 @@ fn verify_against_our_exports_is_bit_exact_and_names_differences() {
         assert_eq!(table.lines().count(), 5, "{table}");
         assert!(table.contains("B c/v 3.mkv\t5e-1\t"), "{table}");
     }
-    set.run(&["verify", "--against", &exports[0], "--tolerance", "0.5"]).expect(0, &["4 within 5.0e-1, 2 equal"]);
+    set.run(&["verify", "--against", &exports[0], "--tolerance", "0.5"])
+        .expect(0, &["4 within 5.0e-1, 2 bit-identical"]);
     set.run(&["verify"]).expect(0, &[]);
     assert!(!set.exported("verify/against.tsv").exists(), "an older comparison is not taken for this one's");
 }
