@@ -1,18 +1,42 @@
 //! `reeldeck stop`, `pause`, `resume` and `retry`: send one command to the active run of the output folder.
 
+use anyhow::Context;
+use reeldeck_common::layout::Layout;
+
 use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::shown;
+use crate::engine::orders::{self, Order};
 use crate::error::{Exit, ExitError};
 use crate::out::outln;
 use crate::protocol::Command;
 
-/// Sends the command and prints the answer.
+/// The order that reaches engines on other hosts. None for one that only an engine can translate.
+fn order(command: &Command) -> Option<Order> {
+    match command {
+        Command::Pause => Some(Order::Pause),
+        Command::Resume => Some(Order::Resume),
+        Command::Stop { now } => Some(Order::Stop(*now)),
+        _ => None,
+    }
+}
+
+/// Sends the command to an engine on this host, which passes it on, or writes it for engines on other hosts. Prints the answer.
 ///
 /// # Errors
 /// When there is no run, or it refuses.
 pub(crate) fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit> {
-    let mut client = Client::find(settings).map_err(|error| match (error, &command) {
+    let found = Client::find(settings);
+    if let (Err(ClientError::OtherHost { .. }), Some(order)) = (&found, order(&command)) {
+        let private = Layout::new(&settings.out, "").private();
+        orders::give(&private, order, None)
+            .with_context(|| format!("failed to write an order to {}; check permissions", shown(&private)))?;
+        if settings.verbosity > Verbosity::Quiet {
+            outln!("the order was given; the engines on other hosts follow it within a minute");
+        }
+        return Ok(Exit::Done);
+    }
+    let mut client = found.map_err(|error| match (error, &command) {
         // A new run skips failed videos by default.
         (ClientError::NoRun { out }, Command::Retry { .. }) => {
             let out = shown(&out);

@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::assess::{self, Policy, StoredResult};
 use super::crash_recovery;
 use super::files::Files;
+use super::orders::{self, Order, Orders};
 use super::registration::Registration;
 use super::state::{Status, VideoId};
 use crate::dataset::scan::VideoFile;
@@ -43,6 +44,8 @@ pub(crate) enum ClaimsRequest {
     Turn(bool, oneshot::Sender<io::Result<(Turn, bool)>>),
     /// Gives the end of the run back; with an export or without, if it is done.
     TurnOver(Option<bool>),
+    /// Passes an order on to the other engines.
+    Order(Order),
     /// Give all claims back.
     Leave(oneshot::Sender<()>),
 }
@@ -68,6 +71,8 @@ pub(crate) enum ClaimsNews {
     Settled(VideoId, Status),
     /// Another engine has ended without giving its videos back.
     Buried(String),
+    /// An order that another engine or a command has given.
+    Order(Order),
 }
 
 /// The engine's handle on its claims. The thread ends with the last one.
@@ -112,7 +117,9 @@ pub(crate) fn start(
     let disk = DiskFolder::new(&path, &id);
     let folder = OutputFolder { disk, path, context, files: Files::default(), started: Timestamp::now() };
     let load = Load { want: 0, free: 0, patience: u64::MAX };
-    let thread = Thread { claimer, folder, news, load, joined: false, began: Instant::now(), next_beat: 0 };
+    let orders = Orders::new(&folder.context.layout.private(), &id);
+    let began = Instant::now();
+    let thread = Thread { claimer, folder, news, load, orders, joined: false, began, next_beat: 0, next_orders: BEAT };
     reeldeck_common::thread::spawn("claims", move || thread.work(&requests))?;
     Ok((Claims(sender), receiver))
 }
@@ -177,9 +184,11 @@ struct Thread {
     folder: OutputFolder,
     news: tokio_mpsc::UnboundedSender<ClaimsNews>,
     load: Load,
+    orders: Orders,
     joined: bool,
     began: Instant,
     next_beat: u64,
+    next_orders: u64,
 }
 
 impl Thread {
@@ -202,6 +211,17 @@ impl Thread {
     /// Does what is due, and returns how long nothing is.
     fn step(&mut self) -> Duration {
         let now = self.now();
+        if now >= self.next_orders {
+            self.next_orders = now + self.claimer.beat_interval();
+            // Orders that cannot be read now are read with the next heartbeat.
+            for order in self.orders.look().unwrap_or_default() {
+                let _ = self.news.send(ClaimsNews::Order(order));
+            }
+        }
+        self.step_claims(now).min(Duration::from_millis(self.next_orders - now))
+    }
+
+    fn step_claims(&mut self, now: u64) -> Duration {
         if !self.joined {
             if now >= self.next_beat {
                 // A missing or full disk is noticed elsewhere.
@@ -280,6 +300,14 @@ impl Thread {
                     tracing::warn!("failed to tell other engines that the run has ended: {error}");
                 }
             }
+            ClaimsRequest::Order(order) => {
+                let ClaimsContext { layout, registration, .. } = &self.folder.context;
+                if self.claimer.engines().count() > 1
+                    && let Err(error) = orders::give(&layout.private(), order, Some(registration.id()))
+                {
+                    tracing::warn!("failed to pass an order on to other engines: {error}");
+                }
+            }
             ClaimsRequest::Leave(reply) => {
                 self.joined = false;
                 self.next_beat = 0;
@@ -291,6 +319,9 @@ impl Thread {
                             .and_then(|()| self.folder.path.parent().map_or(Ok(()), fs::remove_dir)),
                     ),
                     Err(error) => tracing::warn!("failed to give videos back to other engines: {error}"),
+                }
+                if self.claimer.engines().count() == 0 {
+                    self.orders.clear();
                 }
                 // What is revoked comes before the end.
                 let (changes, _) = self.claimer.step(&mut self.folder, now, self.load);

@@ -17,6 +17,7 @@ pub(crate) mod inspector;
 pub(crate) mod journal_writer;
 pub(crate) mod listing;
 pub(crate) mod log;
+pub(crate) mod orders;
 pub(crate) mod other_files;
 pub(crate) mod output;
 pub(crate) mod plan;

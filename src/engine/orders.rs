@@ -104,7 +104,8 @@ impl Orders {
                     self.seen.insert(path.clone(), Instant::now());
                     let given = bounded::read(path, MAX_BYTES).ok();
                     let given: Option<Given> = given.and_then(|text| serde_json::from_slice(&text).ok());
-                    orders.extend(given.filter(|given| given.except.as_ref() != Some(&self.me)).map(|given| given.order));
+                    orders
+                        .extend(given.filter(|given| given.except.as_ref() != Some(&self.me)).map(|given| given.order));
                 }
             }
         }
@@ -113,7 +114,8 @@ impl Orders {
     }
 
     /// Removes all orders: no other engine runs.
-    pub(crate) fn clear(&self) {
+    pub(crate) fn clear(&mut self) {
+        let _ = self.look();
         let folder = folder(&self.private);
         for path in self.seen.keys() {
             let _ = fs::remove_file(path);

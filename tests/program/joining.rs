@@ -147,3 +147,20 @@ fn killed_engines_and_workers_lose_nothing() {
 fn a_hundred_kills_lose_nothing() {
     kills(100);
 }
+
+#[test]
+fn an_order_reaches_all_engines() {
+    let bench = bench(400, "slow 200");
+    let first = engine(&bench);
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    let second = engine(&bench);
+    wait_for("both have begun", || engines(&bench) == 2);
+    assert_eq!(bench.run(&["stop"]).code, 0);
+    for engine in [first, second] {
+        let ran = Ran::of(engine.wait_with_output().unwrap());
+        assert_eq!(ran.code, 130, "{ran:?}");
+    }
+    assert!(bench.files("features").len() < 400);
+    assert_nothing_is_left(&bench);
+    assert!(!bench.path("out/.reeldeck/orders").exists(), "orders are left");
+}

@@ -4,11 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use reeldeck_claims::{Load, Turn};
+use reeldeck_common::video::VideoName;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ClientRequest, Engine, Event, Incoming, Phase, Status, StopSignals, VideoId, ticks};
+use super::{ClientRequest, Engine, Event, Incoming, Phase, Request, Status, StopSignals, VideoId, ticks};
 use crate::engine::assess;
 use crate::engine::claims::{ClaimsNews, ClaimsRequest, stage};
+use crate::engine::orders::Order;
 use crate::engine::state::State;
 
 /// How long other engines may take before they are asked again.
@@ -48,12 +50,55 @@ impl Engine {
             }
             ClaimsNews::Revoked(videos) => self.handle(Event::Revoked(videos)),
             ClaimsNews::Settled(video, status) => self.handle(Event::SettledElsewhere(video, status)),
+            ClaimsNews::Order(order) => self.take_order(order),
             ClaimsNews::Buried(engine) => {
                 tracing::warn!(
                     "the engine {engine} has ended without giving its videos back; they are extracted by others"
                 );
             }
         }
+    }
+
+    /// Carries out an order that was given to all engines.
+    fn take_order(&mut self, order: Order) {
+        let ids = |names: &[VideoName]| names.iter().filter_map(|name| self.state.files.find(name.as_str())).collect();
+        match order {
+            Order::Pause => self.handle(Event::Pause),
+            Order::Resume => self.handle(Event::Resume),
+            Order::Stop(false) => self.finish_up(),
+            Order::Stop(true) => self.handle(Event::Abort),
+            Order::Exclude { videos, undo } => {
+                let ids = ids(&videos);
+                self.dataset.exclude(videos, undo);
+                self.handle(Event::Exclude(ids, undo));
+            }
+            // An engine without a run begins none.
+            Order::Retry(_) | Order::Redo(_) if self.state.is_over() => {}
+            Order::Retry(videos) => {
+                let ids = ids(&videos);
+                self.handle(Event::Retry(ids));
+            }
+            Order::Redo(videos) => {
+                let ids = ids(&videos);
+                self.handle(Event::Redo(ids));
+            }
+        }
+        self.show();
+    }
+
+    /// Passes a request on to the other engines, if it concerns them.
+    pub(super) fn pass_on(&self, request: &Request) {
+        let names = |ids: &[VideoId]| ids.iter().filter_map(|id| self.name(*id)).collect();
+        let order = match request {
+            _ if self.state.is_over() && !self.run_concludes => return,
+            Request::Pause => Order::Pause,
+            Request::Resume => Order::Resume,
+            Request::Stop { now } => Order::Stop(*now),
+            Request::Retry(ids) => Order::Retry(names(ids)),
+            Request::Redo(ids) => Order::Redo(names(ids)),
+            _ => return,
+        };
+        self.plan.claims.tell(ClaimsRequest::Order(order));
     }
 
     /// Tells the claims which videos have changed.

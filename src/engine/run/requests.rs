@@ -7,7 +7,9 @@ use super::{
     TaskResult, VideoFile,
 };
 use crate::engine::background_tasks::{Cancel, TaskContext};
+use crate::engine::claims::ClaimsRequest;
 use crate::engine::inspector::InspectRequest;
+use crate::engine::orders::Order;
 use crate::engine::state::VideoId;
 use crate::export::Outcome;
 use crate::out::count;
@@ -19,6 +21,7 @@ impl Engine {
     pub(super) fn answer(&mut self, asked: ClientRequest) {
         let ClientRequest { request, reply: client } = asked;
         let reply = Reply { command: request.in_words(), client };
+        self.pass_on(&request);
         self.leaves |= self.state.is_over() && matches!(request, Request::Stop { .. } | Request::Leave);
         let message = match request {
             Request::Pause => {
@@ -89,7 +92,7 @@ impl Engine {
     }
 
     /// Hands out no more videos. Unlike a second interrupt, a repeated request does not drop the videos in progress.
-    fn finish_up(&mut self) {
+    pub(super) fn finish_up(&mut self) {
         if self.state.phase == Phase::Running {
             self.handle(Event::Interrupt);
         }
@@ -205,6 +208,7 @@ impl Engine {
         match task {
             TaskResult::Answer(reply, done) => self.reply(reply, done),
             TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
+                self.plan.claims.tell(ClaimsRequest::Order(Order::Exclude { videos: names.clone(), undo }));
                 self.dataset.exclude(names, undo);
                 let count = videos.len();
                 self.handle(Event::Exclude(videos, undo));

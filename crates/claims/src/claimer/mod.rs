@@ -359,7 +359,8 @@ impl Claimer {
         }
     }
 
-    fn beat_interval(&self) -> u64 {
+    /// The time between two heartbeats. It grows with the number of engines.
+    pub fn beat_interval(&self) -> u64 {
         BEAT * self.board.engines.len().div_ceil(24).clamp(1, 3) as u64
     }
 }
