@@ -301,10 +301,9 @@ impl Thread {
                 }
             }
             ClaimsRequest::Order(order) => {
+                // An engine that has just joined may not be known yet.
                 let ClaimsContext { layout, registration, .. } = &self.folder.context;
-                if self.claimer.engines().count() > 1
-                    && let Err(error) = orders::give(&layout.private(), order, Some(registration.id()))
-                {
+                if let Err(error) = orders::give(&layout.private(), order, Some(registration.id())) {
                     tracing::warn!("failed to pass an order on to other engines: {error}");
                 }
             }
