@@ -34,9 +34,9 @@ fn program(bench: &Bench, name: &str, script: &str) {
     assert!(Command::new("cp").args([&text, &path]).status().unwrap().success());
 }
 
-/// `--batch` in a job whose state is in the file `state`. Slurm sends SIGKILL two seconds after SIGTERM. What `scontrol` is told
+/// A run in a job whose state is in the file `state`. Slurm sends SIGKILL two seconds after SIGTERM. What `scontrol` is told
 /// to do is in the file `told`.
-fn in_job(bench: &Bench, more: &[&str]) -> Command {
+fn in_job(bench: &Bench, arguments: &[&str]) -> Command {
     program(bench, "squeue", &format!("cat '{}'", bench.path("state").display()));
     let told = bench.path("told");
     program(
@@ -45,7 +45,7 @@ fn in_job(bench: &Bench, more: &[&str]) -> Command {
         &format!("case $1 in show) echo 'KillWait = 2 sec';; *) echo \"$@\" >>'{}';; esac", told.display()),
     );
     let path = format!("{}:{}", bench.path("bin").display(), std::env::var("PATH").unwrap());
-    let mut command = bench.command(&[&["--batch", "-v"], more].concat());
+    let mut command = bench.command(arguments);
     command.env("PATH", path).env("SLURM_JOB_ID", "7").env("SLURM_ARRAY_JOB_ID", "7").env("SLURM_ARRAY_TASK_ID", "0");
     command.env("SLURM_ARRAY_TASK_COUNT", "1");
     command
@@ -55,11 +55,11 @@ fn in_job(bench: &Bench, more: &[&str]) -> Command {
 fn start_with_limit(bench: &Bench, seconds: u64) -> Child {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     fs::write(bench.path("state"), "RUNNING|0:02\n").unwrap();
-    bench.spawn_logged(in_job(bench, &[]).env("SLURM_JOB_END_TIME", (now + seconds).to_string()))
+    bench.spawn_logged(in_job(bench, &["--batch", "-v"]).env("SLURM_JOB_END_TIME", (now + seconds).to_string()))
 }
 
 fn start_in_job(bench: &Bench) -> Child {
-    bench.spawn_logged(&mut in_job(bench, &[]))
+    bench.spawn_logged(&mut in_job(bench, &["--batch", "-v"]))
 }
 
 fn told(bench: &Bench) -> String {
@@ -149,10 +149,23 @@ fn a_run_that_finished_no_video_in_its_time_is_not_queued_again() {
 }
 
 #[test]
+fn a_run_that_finishes_its_last_videos_when_its_time_runs_out_succeeds() {
+    let bench = Bench::new(&[("A/v_1.mp4", "until go")]);
+    fs::write(bench.path("state"), "RUNNING|5:00\n").unwrap();
+    let run = bench.spawn_logged(&mut in_job(&bench, &["extract", "-v"]));
+    wait_for("the video is in flight", || bench.log().contains("started A/v_1.mp4"));
+    signal_all(&run, "-USR1");
+    wait_for("the run is stopping", || bench.log().contains("interrupt again to stop now"));
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = bench.finish(run);
+    assert_eq!((ran.code, bench.files("features").len(), told(&bench).as_str()), (0, 1, ""), "{ran:?}");
+}
+
+#[test]
 fn a_failed_video_does_not_fail_a_job_but_for_strict_ones() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt")]);
     fs::write(bench.path("state"), "RUNNING|UNLIMITED\n").unwrap();
-    let run = |more: &[&str]| Ran::to_the_end(&mut in_job(&bench, more));
+    let run = |more: &[&str]| Ran::to_the_end(&mut in_job(&bench, &[&["--batch"], more].concat()));
     let ran = run(&[]);
     assert!(ran.code == 0 && ran.stderr.contains("with --strict it is 3"), "{ran:?}");
     assert_eq!((run(&["--strict"]).code, bench.run(&["--batch"]).code), (3, 3));

@@ -55,6 +55,8 @@ pub(crate) enum Requeue {
     No,
     /// It is not: another attempt would not finish a video either.
     InVain,
+    /// It is not: the time ran out when the last videos were in progress, and they are finished.
+    Finished,
     /// It is.
     Yes(Job),
 }
@@ -197,7 +199,10 @@ impl Engine {
     /// Whether the job of this engine is to be queued again, seen after the run.
     pub(crate) fn requeue(&self) -> Requeue {
         let Stops { job: Some(job), announced: Some(announced), .. } = &self.stops else { return Requeue::No };
-        if job.is_shared || self.state.counts().unfinished() == 0 {
+        if self.state.counts().unfinished() == 0 {
+            return Requeue::Finished;
+        }
+        if job.is_shared {
             return Requeue::No;
         }
         match announced {

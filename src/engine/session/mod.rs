@@ -219,6 +219,8 @@ impl Session {
         }
         drop(inspector_thread);
         let requeue = engine.requeue();
+        let finished = exit(&engine.state().counts(), engine.refused(), &gaps);
+        let finished = (!self.options.export).then_some(finished);
         let unwritten = engine.finish(&mut signals).await;
         if unwritten > 0 {
             errln!(
@@ -228,7 +230,8 @@ impl Session {
         }
         match ended {
             Ok(Exit::Interrupted) => {
-                Ok(tokio::task::spawn_blocking(|| requeue::queue_again(requeue)).await.unwrap_or(Exit::Interrupted))
+                let exit = tokio::task::spawn_blocking(move || requeue::queue_again(requeue, finished)).await;
+                Ok(exit.unwrap_or(Exit::Interrupted))
             }
             ended => ended,
         }

@@ -6,8 +6,10 @@ use crate::out::errln;
 use crate::slurm::queue;
 
 /// Puts the Slurm job of a run that was stopped back into the queue, if it has work left. Slurm ends this process meanwhile.
-pub(super) fn queue_again(requeue: Requeue) -> Exit {
+/// `finished`: the exit code if all videos are finished; `None` if the run has an export left.
+pub(super) fn queue_again(requeue: Requeue, finished: Option<Exit>) -> Exit {
     match requeue {
+        Requeue::Finished => finished.unwrap_or(Exit::Interrupted),
         Requeue::No => Exit::Interrupted,
         Requeue::InVain => {
             errln!(
