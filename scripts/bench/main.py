@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Compares MMAction2 and reeldeck on the same videos and weights. They run alternately, in several turns.
+"""Compares MMAction2, OpenVINO and reeldeck on the same videos and weights. They run alternately, in several turns.
 
     scripts/bench/main.py --peer PYTHON [--full] [--clips N] [--turns N] [--threads N]
 
 Prints Markdown, and writes it to target/bench/results.md and all figures to results.json. Standard library only. Each turn
-runs all four configurations on all videos. The order rotates by one from turn to turn, so that none is always first. Start-up
+runs all configurations on all videos. The order rotates by one from turn to turn, so that none is always first. Start-up
 time is reported separately.
 """
 
@@ -28,9 +28,13 @@ ROOT = HERE.parent.parent
 LABELS = {
     "published": "MMAction2 as published",
     "best": "MMAction2, 4 clips a forward pass",
+    "openvino": "MMAction2 with its backbone in OpenVINO, fp32, 4 clips",
     "fp32": "reeldeck fp32",
     "bf16": "reeldeck bf16",
 }
+
+# The options of each configuration that runs in the peer's Python.
+PEERS = {"published": (), "best": ("--views", 4), "openvino": ("--views", 4, "--openvino")}
 
 
 class Bench:
@@ -84,8 +88,8 @@ class Bench:
     def turn(self, name: str) -> dict:
         out = self.work / name
         shutil.rmtree(out, ignore_errors=True)
-        if name in ("published", "best"):
-            took = self.peer("--out", out, "--views", 4 if name == "best" else 0)
+        if name in PEERS:
+            took = self.peer("--out", out, *PEERS[name])
             [end] = [event for event in took.events if event["event"] == "end"]
             assert end["videos"] == len(self.names)
             split = {"model_s": end["model_s"], "decode_cpu_s": self.inputs, "versions": end["versions"]}
@@ -103,7 +107,7 @@ class Bench:
         return {**turn, **split, "other_s": took.wall_s - split["model_s"]}
 
     def logits(self, name: str, number: int):
-        if name in ("published", "best"):
+        if name in PEERS:
             return results.npy(self.work / name / f"{number}.npy")
         [folder] = (self.work / name / "features").iterdir()
         return results.feature(folder / f"{self.names[number]}.safetensors")
@@ -115,7 +119,7 @@ class Bench:
         self.inputs = event["decode_cpu_s"] + event["transform_cpu_s"]
         order, turns = list(LABELS), {name: [] for name in LABELS}
         for number in range(self.arguments.turns):
-            for name in order[number % 4:] + order[: number % 4]:
+            for name in order[number % len(order):] + order[: number % len(order)]:
                 before = time.monotonic()
                 turns[name].append(self.turn(name))
                 seconds = turns[name][-1]["wall_s"]
@@ -124,12 +128,12 @@ class Bench:
             self.keep(turns)
 
     def keep(self, turns: dict) -> None:
-        pairs = [("published", "best"), ("fp32", "best"), ("bf16", "best")]
+        pairs = [("published", "best"), ("openvino", "best"), ("fp32", "best"), ("bf16", "best")]
         compared = lambda a, b: results.differences([(self.logits(a, i), self.logits(b, i)) for i in range(len(self.names))])
         found = {
             "machine": machine(self.arguments.threads),
             "reeldeck": subprocess.run([self.bin / "reeldeck-worker", "--version"], capture_output=True, text=True).stdout.strip(),
-            "peer": turns["best"][0]["versions"],
+            "peer": turns["openvino"][0]["versions"],
             "videos": self.names,
             "clips": self.arguments.clips,
             "labels": LABELS,
@@ -137,7 +141,7 @@ class Bench:
             "differences": [(pair, compared(*pair)) for pair in pairs],
         }
         head = "{processor}, {cores} cores, {threads} threads used, Linux {kernel}".format(**found["machine"])
-        text = f"{head}; {found['reeldeck']}; MMAction2 {found['peer']['mmaction2']} with torch {found['peer']['torch']}.\n"
+        text = f"{head}; {found['reeldeck']}; MMAction2 {found['peer']['mmaction2']} with torch {found['peer']['torch']} and OpenVINO {found['peer']['openvino']}.\n"
         text += f"{len(self.names)} videos ({', '.join(Path(name).stem for name in self.names)}), {self.arguments.clips} clips each,"
         asleep = ", threads wait passively" if self.waiting else ""
         text += f" turns: {len(turns['best'])}; medians{asleep}.\n\n" + results.table(found)

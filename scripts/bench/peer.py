@@ -1,7 +1,8 @@
 """Runs MMAction2 on a list of videos with its own runner and config. Started by scripts/bench/main.py in the peer's Python.
 
 Prints one JSON object per line: {"event": "begin"} when the model is loaded and the first video is requested, and the times at
-the end. With --inputs-only, it measures decoding and transforms in one process without the model.
+the end. With --inputs-only, it measures decoding and transforms in one process without the model. With --openvino, OpenVINO runs
+the backbone in fp32 instead of PyTorch.
 """
 
 import argparse
@@ -57,10 +58,12 @@ def config(arguments: argparse.Namespace) -> mmengine.Config:
 class Clock(Hook):
     """Records the time of the model, and saves the logits."""
 
-    def __init__(self, out: Path):
-        self.out, self.model, self.videos = out, 0.0, 0
+    def __init__(self, arguments: argparse.Namespace):
+        self.arguments, self.out, self.model, self.videos, self.versions = arguments, arguments.out, 0.0, 0, {}
 
     def before_test(self, runner):
+        if self.arguments.openvino:
+            self.versions["openvino"] = with_openvino(runner.model, self.arguments.views, self.arguments.threads)
         say(event="begin")
 
     def before_test_iter(self, runner, batch_idx, data_batch=None):
@@ -71,6 +74,30 @@ class Clock(Hook):
         for sample in outputs:
             np.save(self.out / f"{self.videos}.npy", sample.pred_score.cpu().numpy().astype(np.float32))
             self.videos += 1
+
+
+def with_openvino(model: torch.nn.Module, clips: int, threads: int) -> str:
+    """Replaces the model's backbone by the same network in OpenVINO, for `clips` clips a forward pass. Returns the version."""
+    import openvino
+
+    core = openvino.Core()
+    # On processors with bfloat16 the default would be bf16.
+    options = {
+        "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(threads),
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    example = torch.zeros(clips, 3, 8, 256, 256)
+    # MMAction2's eval() returns nothing.
+    model.backbone.eval()
+    network = openvino.convert_model(model.backbone, example_input=example, input=[openvino.PartialShape(list(example.shape))])
+    compiled = core.compile_model(network, "CPU", options)
+
+    class Backbone(torch.nn.Module):
+        def forward(self, clips):
+            return torch.from_numpy(compiled(clips.numpy())[0])
+
+    model.backbone = Backbone()
+    return openvino.get_version()
 
 
 def inputs_only(made: mmengine.Config) -> None:
@@ -102,6 +129,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", help="cpu or cuda:N [default: chosen by MMEngine]")
     parser.add_argument("--inputs-only", action="store_true")
+    parser.add_argument("--openvino", action="store_true", help="needs --views that divides --clips, because the shape is fixed")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
@@ -111,10 +139,10 @@ def main() -> None:
         inputs_only(made)
         return
     runner = Runner.from_cfg(made)
-    clock = Clock(arguments.out)
+    clock = Clock(arguments)
     runner.register_hook(clock)
     runner.test()
-    versions = dict(torch=torch.__version__, mmaction2=mmaction.__version__, python=sys.version.split()[0])
+    versions = dict(torch=torch.__version__, mmaction2=mmaction.__version__, python=sys.version.split()[0], **clock.versions)
     device = str(next(runner.model.parameters()).device)
     say(event="end", model_s=clock.model, videos=clock.videos, versions=versions, device=device)
 
