@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::{Bench, Ran, wait_for};
+use reeldeck::internals::client::runs;
 
 /// A dataset, and a cluster that can work on it.
 pub struct Cluster {
@@ -89,8 +90,8 @@ impl Cluster {
         let pids = fs::read_to_string(self.bench.path("slurm/pids")).unwrap();
         // The first one is the controller.
         let daemon = pids.split_whitespace().nth(node).unwrap().to_owned();
-        let lock = fs::read_to_string(self.bench.path("out/.reeldeck/locks/0-of-1")).unwrap();
-        let engine = serde_json::from_str::<serde_json::Value>(&lock).unwrap()["pid"].to_string();
+        let [engine] = &*runs(&self.bench.path("out")).unwrap() else { panic!("not one engine") };
+        let engine = engine.pid.to_string();
         let stat = fs::read_to_string(format!("/proc/{engine}/stat")).unwrap();
         let step = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().to_owned();
         assert!(Command::new("kill").args(["-9", &daemon, &step, &engine]).status().unwrap().success());

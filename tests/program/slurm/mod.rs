@@ -109,7 +109,6 @@ fn a_preempted_task_continues_later() {
 }
 
 #[test]
-#[ignore = "looks for the engine in a lock file that claims have replaced"]
 fn a_task_of_a_lost_node_continues_on_another() {
     let Some(cluster) = Cluster::start(2, VIDEOS) else { return };
     let (engines, export) = cluster.submit(1);

@@ -220,7 +220,12 @@ impl Claimer {
     fn take_over(&mut self, folder: &mut impl Folder, now: u64, want: usize) -> io::Result<()> {
         for bucket in 0..self.buckets.len() as u16 {
             let of = &self.buckets[usize::from(bucket)];
-            if of.mine || of.count(Place::Open) == 0 {
+            if of.count(Place::Open) == 0 {
+                continue;
+            }
+            if of.mine {
+                // An operation failed between the claim and the grant.
+                self.grant_new(folder, now, vec![(bucket, true)], want)?;
                 continue;
             }
             if self.board.seen(bucket).claimed && self.may_be_orphaned(folder, &names::claim(bucket), now)? {

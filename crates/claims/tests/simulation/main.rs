@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod faults;
 #[expect(dead_code, reason = "the example reads all of it")]
 mod folder;
 mod random;

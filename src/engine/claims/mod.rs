@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reeldeck_claims::{BEAT, Change, Claimer, DiskFolder, Folder, Item, Load, Pulse, Settled, Turn, Video};
+use reeldeck_claims::{BEAT, Change, Claimer, DiskFolder, Item, Load, Settled, Turn, Video};
 use reeldeck_common::error::Failure;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::Recipe;
@@ -16,14 +15,17 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::assess::{self, Policy, StoredResult};
+use super::assess::Policy;
 use super::crash_recovery;
 use super::files::Files;
 use super::orders::{self, Order, Orders};
 use super::registration::Registration;
 use super::state::{Status, VideoId};
 use crate::dataset::scan::VideoFile;
-use crate::protocol::holder;
+
+mod folder;
+
+use folder::OutputFolder;
 
 /// The time until a file operation that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -327,104 +329,6 @@ impl Thread {
                 changes.into_iter().for_each(|change| self.tell(change));
                 let _ = reply.send(());
             }
-        }
-    }
-}
-
-/// The output folder, as claims see it.
-struct OutputFolder {
-    disk: DiskFolder,
-    path: PathBuf,
-    context: ClaimsContext,
-    files: Files,
-    started: Timestamp,
-}
-
-impl Folder for OutputFolder {
-    fn list(&mut self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn create(&mut self, name: &str, text: &str) -> io::Result<bool> {
-        match self.disk.create(name, text) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Not the folders above: without them the output folder is gone, and nothing must be written in its place.
-                for folder in self.path.parent().into_iter().chain([self.path.as_path()]) {
-                    match fs::create_dir(folder) {
-                        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                        _ => {}
-                    }
-                }
-                self.disk.create(name, text)
-            }
-            created => created,
-        }
-    }
-
-    fn read(&mut self, name: &str) -> io::Result<Option<String>> {
-        self.disk.read(name)
-    }
-
-    fn write(&mut self, name: &str, text: &str) -> io::Result<()> {
-        self.disk.write(name, text)
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<bool> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn beat(&mut self, _counter: u64) -> io::Result<()> {
-        self.context.registration.beat()
-    }
-
-    fn pulse(&mut self, engine: &str) -> io::Result<Pulse> {
-        let seen = holder::look(&holder::file(&self.context.layout.private(), engine))?;
-        Ok(match seen.map(|seen| (seen.held, seen.holder)) {
-            Some((held, Some(holder))) if held || !holder.is_here() => Pulse::Counter(holder.counter),
-            // It is being written.
-            Some((true, None)) => Pulse::Counter(0),
-            _ => Pulse::Gone,
-        })
-    }
-
-    fn bury(&mut self, engine: &str) -> io::Result<()> {
-        match fs::remove_file(holder::file(&self.context.layout.private(), engine)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    fn results(&mut self, videos: &[Video]) -> io::Result<Vec<(Video, Settled)>> {
-        let ClaimsContext { layout, recipe, policy, .. } = &self.context;
-        let known = videos.iter().filter_map(|video| Some((*video, self.files.get(VideoId(*video))?.clone())));
-        let (videos, files): (Vec<Video>, Vec<VideoFile>) = known.unzip();
-        let found = assess::look_each(layout, recipe, &files)?;
-        let settled = |(video, found): (Video, StoredResult)| {
-            // A video that another engine has tried during this run is not tried again.
-            let is_new = matches!(&found, StoredResult::Failed(failure)
-                if failure.last().is_some_and(|last| last.ended >= self.started));
-            let policy = Policy { retry_failed: policy.retry_failed && !is_new, ..*policy };
-            let mut status = policy.status(found);
-            if let Status::Failed { before, .. } = &mut status {
-                *before &= !is_new;
-            }
-            match stage(&status) {
-                Stage::Settled(settled) => Some((video, settled)),
-                _ => None,
-            }
-        };
-        Ok(videos.into_iter().zip(found).filter_map(settled).collect())
-    }
-
-    fn accepts(&self, _video: Video, text: &str) -> bool {
-        match serde_json::from_str(text) {
-            Ok(Other::Degraded) => true,
-            Ok(Other::Failed { before, .. }) => !(before && self.context.policy.retry_failed),
-            Ok(Other::Kept) | Err(_) => false,
         }
     }
 }
