@@ -22,9 +22,10 @@ impl Journal {
     /// The journal of the engine with this process ID; empty if it has not written one yet.
     pub fn of(out: &Path, pid: u32) -> Self {
         let mut journal = Self::default();
-        let end = format!("-{pid}.jsonl");
+        // The name ends with the id of the engine: host, process, and when it started.
+        let part = format!("-{pid}-");
         let mut runs = everything(&out.join(".reeldeck/runs"));
-        runs.retain(|path| path.to_string_lossy().ends_with(&end));
+        runs.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(&part)));
         let text = runs.iter().max().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
         for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
             match line.event {
