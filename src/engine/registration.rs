@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reeldeck_claims::{DiskFolder, Promise};
@@ -17,6 +18,9 @@ use crate::error::{Exit, ExitError};
 use crate::protocol::holder::{
     self, FILE_SIZE, Holder, Seen, has_no_locks, holders, host, log_name, place, read_holder,
 };
+
+/// How long to wait for the workers of an engine that was killed to exit.
+const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why an engine cannot use an output folder.
 #[derive(Debug, thiserror::Error)]
@@ -166,13 +170,23 @@ impl Registration {
         write_holder(&held.file, &held.holder)
     }
 
-    /// Whether no other engine uses the output folder.
+    /// Whether no other engine uses the output folder. Waits for the workers of an engine that was killed on this host, because
+    /// they may still write.
     ///
     /// # Errors
     /// When the files of the engines cannot be read.
     pub(crate) fn is_alone(&self, private: &Path) -> io::Result<bool> {
         let path = self.held().path.clone();
-        Ok(!holders(private)?.iter().any(|seen| seen.held && seen.path != path))
+        let deadline = Instant::now() + WORKER_EXIT_TIMEOUT;
+        loop {
+            let mut others = holders(private)?;
+            others.retain(|seen| seen.held && seen.path != path);
+            let has_orphans = others.iter().any(|seen| seen.holder.as_ref().is_some_and(Holder::is_dead_here));
+            if !has_orphans || Instant::now() >= deadline {
+                return Ok(others.is_empty());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Checks whether the file is unchanged.
