@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::assess::Policy;
 use super::background_tasks::TaskContext;
-use super::claims::{Claims, ClaimsNews};
+use super::claims::{Claims, ClaimsEvent};
 use super::other_files::OtherFiles;
 use super::output::Output;
 use super::worker::Launch;
@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     /// The claims of the engine.
     pub claims: Claims,
     /// What the claims tell.
-    pub news: Option<mpsc::UnboundedReceiver<ClaimsNews>>,
+    pub news: Option<mpsc::UnboundedReceiver<ClaimsEvent>>,
     /// The layout of the output folder.
     pub layout: Layout,
     /// The owner that is named in temporary files.

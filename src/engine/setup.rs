@@ -21,7 +21,7 @@ use crate::dataset::watch::{Backend, Watch, WatchOptions};
 use crate::discovery::{self, torch};
 use crate::engine::background_tasks::TaskContext;
 use crate::engine::checkpoint::ChosenWeights;
-use crate::engine::claims::{Claims, ClaimsNews};
+use crate::engine::claims::{Claims, ClaimsEvent};
 use crate::engine::dataset_folder::DatasetFolder;
 use crate::engine::excluded;
 use crate::engine::files::Files;
@@ -124,7 +124,7 @@ pub(crate) fn plan(
     owner: &Owner,
     registration: &Registration,
     claims: Claims,
-    news: mpsc::UnboundedReceiver<ClaimsNews>,
+    news: mpsc::UnboundedReceiver<ClaimsEvent>,
     devices: &[Device],
     files: &[VideoFile],
     waits: bool,

@@ -41,6 +41,15 @@ fn assert_nothing_is_left(bench: &Bench) {
     assert!(features.iter().all(|name| !name.contains("reeldeck-tmp")), "{features:?}");
 }
 
+/// Two engines that share the videos.
+fn two_engines(bench: &Bench) -> [Child; 2] {
+    let first = engine(bench);
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    let second = engine(bench);
+    wait_for("both have begun", || engines(bench) == 2);
+    [first, second]
+}
+
 #[test]
 fn engines_share_the_videos_and_export_once() {
     let bench = bench(60, "slow 100");
@@ -82,10 +91,7 @@ fn the_videos_of_a_killed_engine_are_taken_over() {
 #[test]
 fn a_stopped_engine_leaves_its_videos_to_the_others() {
     let bench = bench(24, "slow 150");
-    let first = engine(&bench);
-    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
-    let second = engine(&bench);
-    wait_for("both have begun", || engines(&bench) == 2);
+    let [first, second] = two_engines(&bench);
     crate::support::signal(&first, "-INT");
     let stopped = Ran::of(first.wait_with_output().unwrap());
     assert_eq!(stopped.code, 130, "{stopped:?}");
@@ -151,10 +157,7 @@ fn a_hundred_kills_lose_nothing() {
 #[test]
 fn an_order_reaches_all_engines() {
     let bench = bench(400, "slow 200");
-    let first = engine(&bench);
-    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
-    let second = engine(&bench);
-    wait_for("both have begun", || engines(&bench) == 2);
+    let [first, second] = two_engines(&bench);
     // The engine that gets the order may not have seen the other one yet.
     assert_eq!(bench.run(&["stop"]).code, 0);
     for engine in [first, second] {

@@ -64,7 +64,7 @@ pub(crate) enum Stage {
 
 /// What claims tell the engine.
 #[derive(Debug)]
-pub(crate) enum ClaimsNews {
+pub(crate) enum ClaimsEvent {
     /// These may be extracted. Those with these names may have crashed another engine.
     Granted(Vec<VideoId>, BTreeSet<String>),
     /// These may not be extracted any more.
@@ -72,7 +72,7 @@ pub(crate) enum ClaimsNews {
     /// Another engine has settled a video.
     Settled(VideoId, Status),
     /// Another engine has ended without giving its videos back.
-    Buried(String),
+    EngineDied(String),
     /// An order that another engine or a command has given.
     Order(Order),
 }
@@ -107,7 +107,7 @@ pub(crate) struct ClaimsContext {
 pub(crate) fn start(
     context: ClaimsContext,
     distrusts: bool,
-) -> io::Result<(Claims, tokio_mpsc::UnboundedReceiver<ClaimsNews>)> {
+) -> io::Result<(Claims, tokio_mpsc::UnboundedReceiver<ClaimsEvent>)> {
     let (sender, requests) = mpsc::channel();
     let (news, receiver) = tokio_mpsc::unbounded_channel();
     let id = context.registration.id();
@@ -184,7 +184,7 @@ fn status(settled: &Settled) -> Option<Status> {
 struct Thread {
     claimer: Claimer,
     folder: OutputFolder,
-    news: tokio_mpsc::UnboundedSender<ClaimsNews>,
+    news: tokio_mpsc::UnboundedSender<ClaimsEvent>,
     load: Load,
     orders: Orders,
     joined: bool,
@@ -217,7 +217,7 @@ impl Thread {
             self.next_orders = now + self.claimer.beat_interval();
             // Orders that cannot be read now are read with the next heartbeat.
             for order in self.orders.look().unwrap_or_default() {
-                let _ = self.news.send(ClaimsNews::Order(order));
+                let _ = self.news.send(ClaimsEvent::Order(order));
             }
         }
         self.step_claims(now).min(Duration::from_millis(self.next_orders - now))
@@ -249,14 +249,14 @@ impl Thread {
             Change::Granted { videos, from } => {
                 let private = self.folder.context.layout.private();
                 let read = |engine: String| crash_recovery::suspects_of(&private, &engine).ok();
-                ClaimsNews::Granted(ids(videos), from.and_then(read).unwrap_or_default())
+                ClaimsEvent::Granted(ids(videos), from.and_then(read).unwrap_or_default())
             }
-            Change::Revoked(videos) => ClaimsNews::Revoked(ids(videos)),
+            Change::Revoked(videos) => ClaimsEvent::Revoked(ids(videos)),
             Change::Settled(video, settled) => match status(&settled) {
-                Some(status) => ClaimsNews::Settled(VideoId(video), status),
+                Some(status) => ClaimsEvent::Settled(VideoId(video), status),
                 None => return,
             },
-            Change::Buried(engine) => ClaimsNews::Buried(engine),
+            Change::EngineDied(engine) => ClaimsEvent::EngineDied(engine),
         };
         let _ = self.news.send(news);
     }

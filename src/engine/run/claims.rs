@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{ClientRequest, Engine, Event, Incoming, Phase, Request, Status, StopSignals, VideoId, ticks};
 use crate::engine::assess;
-use crate::engine::claims::{ClaimsNews, ClaimsRequest, stage};
+use crate::engine::claims::{ClaimsEvent, ClaimsRequest, stage};
 use crate::engine::orders::Order;
 use crate::engine::state::State;
 
@@ -30,7 +30,7 @@ impl Engine {
 
     /// Passes on what the claims tell.
     pub(super) fn hear_claims(
-        news: Option<mpsc::UnboundedReceiver<ClaimsNews>>,
+        news: Option<mpsc::UnboundedReceiver<ClaimsEvent>>,
         sender: mpsc::UnboundedSender<Incoming>,
     ) {
         let Some(mut news) = news else { return };
@@ -41,17 +41,17 @@ impl Engine {
         });
     }
 
-    pub(super) fn take_news(&mut self, news: ClaimsNews) {
+    pub(super) fn take_news(&mut self, news: ClaimsEvent) {
         match news {
-            ClaimsNews::Granted(videos, names) => {
+            ClaimsEvent::Granted(videos, names) => {
                 let suspects = names.iter().filter_map(|name| self.state.files.find(name));
                 let suspects = suspects.filter(|id| videos.contains(id)).collect();
                 self.handle(Event::Granted(videos, suspects));
             }
-            ClaimsNews::Revoked(videos) => self.handle(Event::Revoked(videos)),
-            ClaimsNews::Settled(video, status) => self.handle(Event::SettledElsewhere(video, status)),
-            ClaimsNews::Order(order) => self.take_order(order),
-            ClaimsNews::Buried(engine) => {
+            ClaimsEvent::Revoked(videos) => self.handle(Event::Revoked(videos)),
+            ClaimsEvent::Settled(video, status) => self.handle(Event::SettledElsewhere(video, status)),
+            ClaimsEvent::Order(order) => self.take_order(order),
+            ClaimsEvent::EngineDied(engine) => {
                 tracing::warn!(
                     "the engine {engine} has ended without giving its videos back; they are extracted by others"
                 );

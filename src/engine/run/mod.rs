@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::assess::StoredResult;
 use super::background_tasks::{Cancel, Reply, TaskResult};
-use super::claims::ClaimsNews;
+use super::claims::ClaimsEvent;
 use super::control::{ClientRequest, Request};
 use super::dataset_folder::may_be_unread;
 use super::event::{Event, ReadFailure};
@@ -97,7 +97,7 @@ enum Incoming {
     /// Slurm has told something about the job.
     Job(stops::JobNews),
     /// What the claims tell.
-    Claims(ClaimsNews),
+    Claims(ClaimsEvent),
 }
 
 /// The engine: one run after another over the same state.

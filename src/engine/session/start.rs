@@ -12,7 +12,7 @@ use super::{DatasetMismatch, Session, TOOL};
 use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::dataset::{names, shown};
-use crate::engine::claims::{self, Claims, ClaimsContext, ClaimsNews, ClaimsRequest};
+use crate::engine::claims::{self, Claims, ClaimsContext, ClaimsEvent, ClaimsRequest};
 use crate::engine::control::ClientRequest;
 use crate::engine::incremental::IncrementalExport;
 use crate::engine::inspector::{self, InspectRequest};
@@ -57,7 +57,7 @@ pub(super) struct ServerHandles {
 pub(super) struct Registered {
     pub(super) registration: Registration,
     claims: Claims,
-    news: mpsc::UnboundedReceiver<ClaimsNews>,
+    news: mpsc::UnboundedReceiver<ClaimsEvent>,
 }
 
 impl Session {

@@ -55,7 +55,7 @@ pub enum Change {
     /// The result of another engine, or of an earlier run.
     Settled(Video, Settled),
     /// An engine is dead.
-    Buried(String),
+    EngineDied(String),
 }
 
 /// Where a video is.

@@ -46,7 +46,7 @@ impl Claimer {
         self.board.engines.remove(engine);
         self.pulses.remove(engine);
         self.exhausted = false;
-        self.changes.push(Change::Buried(engine.to_owned()));
+        self.changes.push(Change::EngineDied(engine.to_owned()));
         Ok(())
     }
 

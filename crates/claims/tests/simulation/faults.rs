@@ -105,7 +105,7 @@ fn run(fails: usize, is_done: bool) -> (u64, usize) {
                 Change::Granted { videos, .. } => queue.extend(videos),
                 Change::Revoked(videos) => queue.retain(|video| !videos.contains(video)),
                 Change::Settled(video, _) => queue.retain(|one| *one != video),
-                Change::Buried(_) => {}
+                Change::EngineDied(_) => {}
             }
         }
         for video in queue.drain(..queue.len().min(6)) {

@@ -195,7 +195,7 @@ impl World {
                 Change::Granted { videos, .. } => engine.queue.extend(videos),
                 Change::Revoked(videos) => engine.queue.retain(|video| !videos.contains(video)),
                 Change::Settled(video, _) => engine.queue.retain(|waiting| *waiting != video),
-                Change::Buried(_) => {}
+                Change::EngineDied(_) => {}
             }
         }
         while engine.running < machine.streams
