@@ -1,13 +1,14 @@
-//! Winograd's algorithm against oneDNN's direct one: each layer of the network, and the whole network.
+//! Our own algorithms against oneDNN's direct one: each layer of the network, and the whole network.
 
 use std::time::Instant;
 
 use reeldeck_common::recipe::{Model, Recipe};
+use reeldeck_model::expansion::{Expansion, Tensors, Weights};
 use reeldeck_model::fast::FastModel;
 use reeldeck_model::network::Network;
 use reeldeck_model::onednn::{self, Shape};
 use reeldeck_model::winograd::{After, Isa, Size, Taps, Winograd};
-use reeldeck_model::{Backbone, Choice, Setup, seeded};
+use reeldeck_model::{Algorithm, Backbone, Choice, Setup, seeded};
 use tch::{Device, Kind, Tensor};
 
 use crate::{Options, model};
@@ -49,13 +50,13 @@ fn in_turns(turns: usize, mut runs: [&mut dyn FnMut(); 2]) -> [Vec<f64>; 2] {
 }
 
 /// The row of two runs: the shortest of each in milliseconds, and the median and the range of how many times faster the second is.
-fn row(name: &str, runs: [Vec<f64>; 2], per: f64) {
+fn row(name: &str, runs: [Vec<f64>; 2], per: f64) -> String {
     let [direct, winograd] = &runs;
     let mut ratios: Vec<f64> = direct.iter().zip(winograd).map(|(direct, winograd)| direct / winograd).collect();
     ratios.sort_by(f64::total_cmp);
     let [least, most] = [ratios[0], ratios[ratios.len() - 1]];
     let [direct, winograd] = runs.map(|all| all.into_iter().fold(f64::MAX, f64::min) * 1e3 / per);
-    println!("| {name} | {direct:.1} | {winograd:.1} | {:.2} | {least:.2} to {most:.2} |", median(ratios));
+    format!("| {name} | {direct:.1} | {winograd:.1} | {:.2} | {least:.2} to {most:.2} |", median(ratios))
 }
 
 fn layer((taps, input, output, side, times): (Taps, usize, usize, usize, usize), threads: usize, turns: usize) {
@@ -81,7 +82,7 @@ fn layer((taps, input, output, side, times): (Taps, usize, usize, usize, usize),
             winograd.run(&inputs, &mut outputs, size, After::Relu, threads).unwrap()
         }],
     );
-    row(&format!("{name}, {input} to {output}, {side}² ({times} of them)"), runs, 1.0);
+    println!("{}", row(&format!("{name}, {input} to {output}, {side}² ({times} of them)"), runs, 1.0));
 }
 
 /// Prints the tables.
@@ -95,21 +96,122 @@ pub fn table(options: &Options) {
     for one in LAYERS {
         layer(one, options.threads as usize, turns);
     }
+    println!("\nEnds of blocks, milliseconds for {FRAMES} frames, shortest:\n");
+    println!("| 1×1 | direct | fused | times faster, median | range |\n|---|---|---|---|---|");
+    for one in ENDS {
+        end(one, options.threads as usize, turns);
+    }
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
     let Model::Slowonly(network) = &recipe.model else { panic!("a SlowOnly recipe") };
     let network = Network::new(network);
     let weights = seeded::weights(&network);
     let build = |choice| FastModel::with_setup(&network, &weights, &Setup::of(&recipe, Device::Cpu, choice)).unwrap();
-    let (direct, winograd) = (build(Choice::Direct), build(Choice::Winograd));
+    let direct = build(Choice::Direct);
+    let folder = tempfile::tempdir().unwrap();
+    let chosen = folder.path().join("convolutions.json");
+    let others = [Choice::Always(&[Algorithm::Winograd]), Choice::Fastest(&chosen)].map(build);
     let (crop, length) = (recipe.transform.output().0, recipe.sampling.length);
     let frames = model::frames(crop, length);
-    println!("\nThe whole network, milliseconds per clip, {}:\n", winograd.convolutions().unwrap_or_default());
-    println!("| | direct | Winograd | times faster, median | range |\n|---|---|---|---|---|");
-    let run = |model: &FastModel| drop(model::run(model, &frames, length));
-    let runs = in_turns(turns, [&mut || run(&direct), &mut || run(&winograd)]);
-    row("fp32", runs, model::CLIPS as f64);
-    let [direct, winograd] = [&direct, &winograd].map(|model| model::run(model, &frames, length).logits);
-    let pairs = direct.iter().zip(&winograd);
-    let most = pairs.map(|(direct, winograd)| (direct - winograd).abs()).fold(0.0, f32::max);
-    println!("\nThe logits differ by at most {most:.1e}.\n");
+    println!("\nThe whole network, milliseconds per clip:\n");
+    println!("| convolutions | direct | these | times faster, median | range | largest difference of the logits |");
+    println!("|---|---|---|---|---|---|");
+    let run = |model: &FastModel| model::run(model, &frames, length).logits;
+    let logits = run(&direct);
+    for other in &others {
+        let most = logits.iter().zip(run(other)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let runs = in_turns(turns, [&mut || drop(run(&direct)), &mut || drop(run(other))]);
+        println!("{} {most:.1e} |", row(other.convolutions().unwrap_or_default(), runs, model::CLIPS as f64));
+    }
+    println!();
+}
+
+/// The end of a block: channels of the expanding convolution, channels and stride of the shortcut's, channels of the next block's
+/// first convolution, side of the result, and how often it occurs.
+type End = (usize, usize, Option<(usize, usize)>, Option<usize>, usize, usize);
+
+const ENDS: [End; 10] = [
+    (64, 256, Some((64, 1)), Some(64), 64, 1),
+    (64, 256, None, Some(64), 64, 1),
+    (64, 256, None, Some(128), 64, 1),
+    (128, 512, Some((256, 2)), Some(128), 32, 1),
+    (128, 512, None, Some(128), 32, 2),
+    (128, 512, None, None, 32, 1),
+    (256, 1024, Some((512, 2)), None, 16, 1),
+    (256, 1024, None, None, 16, 5),
+    (512, 2048, Some((1024, 2)), None, 8, 1),
+    (512, 2048, None, None, 8, 2),
+];
+
+/// A 1×1 convolution in oneDNN's layout, and its numbers.
+struct Direct {
+    packed: Tensor,
+    bias: Tensor,
+    shape: Shape,
+    numbers: [Vec<f32>; 2],
+}
+
+impl Direct {
+    fn new(input: usize, output: usize, stride: usize, side: usize) -> Self {
+        let [i, o, s] = [input, output, side].map(|n| n as i64);
+        let weight = Tensor::randn([o, i, 1, 1], (Kind::Float, Device::Cpu)) * (1.0 / input as f64).sqrt();
+        let bias = Tensor::randn([o], (Kind::Float, Device::Cpu));
+        let shape = Shape { padding: [0, 0], stride: [stride as i64; 2] };
+        let packed = onednn::pack(&weight, &shape, [FRAMES as i64, i, s, s]).unwrap();
+        let numbers = [&weight, &bias].map(|x| Vec::try_from(x.flatten(0, -1)).unwrap());
+        Self { packed, bias, shape, numbers }
+    }
+
+    fn run(&self, x: &Tensor, relu: bool) -> Tensor {
+        onednn::conv(x, &self.packed, &self.bias, &self.shape, relu).unwrap()
+    }
+
+    fn weights(&self) -> Weights<'_> {
+        Weights { weights: &self.numbers[0], bias: &self.numbers[1] }
+    }
+}
+
+fn end((input, output, shortcut, next, side, times): End, threads: usize, turns: usize) {
+    let before = side * shortcut.map_or(1, |(_, stride)| stride);
+    let expanding = Direct::new(input, output, 1, side);
+    let own = shortcut.map(|(channels, stride)| (Direct::new(channels, output, stride, before), stride));
+    let reducing = next.map(|channels| Direct::new(output, channels, 1, side));
+    let random = |channels: usize, side: usize| {
+        Tensor::rand([FRAMES as i64, side as i64, side as i64, channels as i64], (Kind::Float, Device::Cpu))
+    };
+    let (y, x) = (random(input, side), random(shortcut.map_or(output, |(channels, _)| channels), before));
+    let [y_numbers, x_numbers] = [&y, &x].map(|x| Vec::<f32>::try_from(x.flatten(0, -1)).unwrap());
+    let (y, x) = (y.permute([0, 3, 1, 2]), x.permute([0, 3, 1, 2]));
+    let with_stride = own.as_ref().map(|(conv, stride)| (conv.weights(), *stride));
+    let fused =
+        Expansion::new(Isa::fastest(), expanding.weights(), with_stride, reducing.as_ref().map(Direct::weights))
+            .unwrap();
+    let pixels = FRAMES * side * side;
+    let (mut sum, mut reduced) = (vec![0.0; pixels * output], vec![0.0; pixels * next.unwrap_or(0)]);
+    let mut of_direct = x.shallow_clone();
+    let runs = in_turns(
+        turns,
+        [
+            &mut || {
+                let mut sum = own.as_ref().map_or_else(|| of_direct.shallow_clone(), |(conv, _)| conv.run(&x, false));
+                onednn::conv_add_relu(&mut sum, &y, &expanding.packed, &expanding.bias, &expanding.shape).unwrap();
+                if let Some(reducing) = &reducing {
+                    drop(reducing.run(&sum, true));
+                }
+                of_direct = if own.is_some() { of_direct.shallow_clone() } else { sum };
+            },
+            &mut || {
+                let tensors = Tensors {
+                    y: &y_numbers,
+                    x: own.as_ref().map(|_| (x_numbers.as_slice(), [before; 2])),
+                    sum: &mut sum,
+                    reduced: reducing.as_ref().map(|_| reduced.as_mut_slice()),
+                };
+                fused.run(tensors, [side; 2], threads).unwrap();
+            },
+        ],
+    );
+    let shortcut = shortcut.map(|(channels, stride)| format!(", shortcut of {channels} with stride {stride}"));
+    let next = next.map(|channels| format!(", then to {channels}"));
+    let (shortcut, next) = (shortcut.unwrap_or_default(), next.unwrap_or_default());
+    println!("{}", row(&format!("{input} to {output}{shortcut}{next}, {side}² ({times} of them)"), runs, 1.0));
 }

@@ -1,4 +1,4 @@
-//! The algorithm of each convolution on a CPU: oneDNN's direct one, or Winograd's where that is faster.
+//! The algorithm of each convolution on a CPU: oneDNN's direct one, or one of our own where that is faster.
 //!
 //! The two differ in the last digits. So that features do not depend on how busy the machine was, a layer is measured once, and
 //! the choice is kept in a file for all later runs on this kind of processor.
@@ -28,15 +28,20 @@ pub enum Algorithm {
     Direct,
     /// By F(4,3), see [`crate::winograd`].
     Winograd,
+    /// The convolutions at the end of a block together, see [`crate::expansion`].
+    Fused,
 }
+
+/// The number of algorithms.
+pub(crate) const ALGORITHMS: usize = 3;
 
 /// How the algorithms of a network are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice<'a> {
     /// The direct one everywhere.
     Direct,
-    /// Winograd's wherever it is possible.
-    Winograd,
+    /// These wherever they are possible.
+    Always(&'a [Algorithm]),
     /// The faster one of each layer according to this file. Layers that it lacks are measured and added to it. If they cannot be
     /// added, the direct one is used, because a later run might measure otherwise.
     Fastest(&'a Path),
@@ -52,7 +57,7 @@ pub(crate) struct Algorithms<'a> {
     /// Whether choices cannot be kept.
     is_forgetful: Cell<bool>,
     /// Layers by each algorithm.
-    counts: Cell<[usize; 2]>,
+    counts: Cell<[usize; ALGORITHMS]>,
 }
 
 /// The measured layers of each kind of processor.
@@ -67,7 +72,7 @@ const RUNS: usize = 5;
 /// Multiplications of the smallest layer that is measured. A smaller one takes less than a millisecond.
 const LEAST_PRODUCTS: i64 = 100_000_000;
 
-/// How much less time Winograd's algorithm must take. A choice that is close would depend on chance.
+/// How much less time the other algorithm must take. A choice that is close would depend on chance.
 const MARGIN: f64 = 0.9;
 
 impl<'a> Algorithms<'a> {
@@ -81,7 +86,8 @@ impl<'a> Algorithms<'a> {
         }
     }
 
-    /// The algorithm of a layer with this number of multiplications. `time` measures one run of an algorithm.
+    /// The algorithm of a layer with this number of multiplications: the direct one, or this other one. `time` measures one run
+    /// of an algorithm.
     ///
     /// # Errors
     /// When `time` fails.
@@ -89,13 +95,14 @@ impl<'a> Algorithms<'a> {
         &self,
         layer: &str,
         products: i64,
+        other: Algorithm,
         time: impl FnMut(Algorithm) -> Result<Duration, ModelError>,
     ) -> Result<Algorithm, ModelError> {
         match self.choice {
-            Choice::Direct => Ok(Algorithm::Direct),
-            Choice::Winograd => Ok(Algorithm::Winograd),
+            Choice::Always(these) if these.contains(&other) => Ok(other),
+            Choice::Direct | Choice::Always(_) => Ok(Algorithm::Direct),
             Choice::Fastest(_) if products < LEAST_PRODUCTS => Ok(Algorithm::Direct),
-            Choice::Fastest(file) => self.fastest(file, layer, time),
+            Choice::Fastest(file) => self.fastest(file, layer, other, time),
         }
     }
 
@@ -103,6 +110,7 @@ impl<'a> Algorithms<'a> {
         &self,
         file: &Path,
         layer: &str,
+        other: Algorithm,
         time: impl FnMut(Algorithm) -> Result<Duration, ModelError>,
     ) -> Result<Algorithm, ModelError> {
         let processor = processor();
@@ -126,7 +134,7 @@ impl<'a> Algorithms<'a> {
                 return Ok(found);
             }
         }
-        let found = measure(layer, time)?;
+        let found = measure(layer, other, time)?;
         kept.entry(processor).or_default().insert(layer.into(), found);
         let text = serde_json::to_vec_pretty(&kept).map_err(io::Error::other);
         match text.and_then(|text| atomic::write(file, &Owner::this_process(), |out| out.write_all(&text))) {
@@ -147,47 +155,53 @@ impl<'a> Algorithms<'a> {
 
     /// Counts a layer.
     pub(crate) fn count(&self, algorithm: Algorithm) {
-        let [direct, winograd] = self.counts.get();
-        self.counts.set(match algorithm {
-            Algorithm::Direct => [direct + 1, winograd],
-            Algorithm::Winograd => [direct, winograd + 1],
-        });
+        let mut counts = self.counts.get();
+        counts[algorithm as usize] += 1;
+        self.counts.set(counts);
     }
 
     /// The algorithms in words.
     pub(crate) fn describe(&self) -> String {
-        match self.counts.get() {
-            [_, 0] => "direct".into(),
-            [direct, winograd] => format!("Winograd F(4,3) in {winograd} of {}, else direct", direct + winograd),
+        let [direct, winograd, fused] = self.counts.get();
+        let all = direct + winograd + fused;
+        let mut words = vec![];
+        if winograd > 0 {
+            words.push(format!("Winograd F(4,3) in {winograd} of {all}"));
         }
+        if fused > 0 {
+            words.push(format!("fused ends of blocks in {fused} of {all}"));
+        }
+        if words.is_empty() { "direct".into() } else { format!("{}, else direct", words.join(", ")) }
     }
 }
 
 /// Times both algorithms in turn, and compares the shortest runs.
 fn measure(
     layer: &str,
+    other: Algorithm,
     mut time: impl FnMut(Algorithm) -> Result<Duration, ModelError>,
 ) -> Result<Algorithm, ModelError> {
     let mut least = [Duration::MAX; 2];
     for run in 0..=RUNS {
-        for (least, algorithm) in least.iter_mut().zip([Algorithm::Direct, Algorithm::Winograd]) {
+        for (least, algorithm) in least.iter_mut().zip([Algorithm::Direct, other]) {
             let once = time(algorithm)?;
             if run > 0 {
                 *least = once.min(*least);
             }
         }
     }
-    let [direct, winograd] = least.map(|time| time.as_secs_f64());
-    let found = if winograd <= direct * MARGIN { Algorithm::Winograd } else { Algorithm::Direct };
-    info!(layer, direct_ms = direct * 1e3, winograd_ms = winograd * 1e3, "measured a convolution: {found:?}");
+    let [direct, others] = least.map(|time| time.as_secs_f64());
+    let found = if others <= direct * MARGIN { other } else { Algorithm::Direct };
+    info!(layer, direct_ms = direct * 1e3, other_ms = others * 1e3, ?other, "measured convolutions: {found:?}");
     Ok(found)
 }
 
-/// What the speeds depend on, apart from the layer. A release of reeldeck may change its own algorithm. Virtual machines may
-/// hide instruction sets of the processor.
+/// What the speeds depend on, apart from the layer. A release of reeldeck may change its own algorithms, and a build for tests has
+/// slow ones. Virtual machines may hide instruction sets of the processor.
 pub(crate) fn processor() -> String {
     let (isa, version) = (Isa::fastest(), env!("CARGO_PKG_VERSION"));
-    format!("{}, {isa:?} | libtorch {LIBTORCH} | reeldeck {version}", machine::processor())
+    let build = if cfg!(debug_assertions) { ", debug" } else { "" };
+    format!("{}, {isa:?} | libtorch {LIBTORCH} | reeldeck {version}{build}", machine::processor())
 }
 
 /// Reads a file of measurements. A file that does not exist or has another form counts as empty.
@@ -229,7 +243,11 @@ mod tests {
         for (direct, winograd, expected) in
             [(100, 50, Algorithm::Winograd), (100, 90, Algorithm::Winograd), (100, 95, Algorithm::Direct)]
         {
-            assert_eq!(measure("a", taking(direct, winograd)).unwrap(), expected, "{direct} {winograd}");
+            assert_eq!(
+                measure("a", Algorithm::Winograd, taking(direct, winograd)).unwrap(),
+                expected,
+                "{direct} {winograd}"
+            );
         }
         // One slow run, and the first one of each, change nothing.
         let mut runs = 0;
@@ -244,7 +262,7 @@ mod tests {
                 60
             }))
         };
-        assert_eq!(measure("a", slow_at_times).unwrap(), Algorithm::Winograd);
+        assert_eq!(measure("a", Algorithm::Winograd, slow_at_times).unwrap(), Algorithm::Winograd);
     }
 
     #[test]
@@ -252,13 +270,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cache/convolutions.json");
         let first = Algorithms::new(Choice::Fastest(&file));
-        assert_eq!(first.choose("a", LEAST_PRODUCTS, taking(100, 50)).unwrap(), Algorithm::Winograd);
-        assert_eq!(first.choose("b", LEAST_PRODUCTS, taking(50, 100)).unwrap(), Algorithm::Direct);
+        assert_eq!(
+            first.choose("a", LEAST_PRODUCTS, Algorithm::Winograd, taking(100, 50)).unwrap(),
+            Algorithm::Winograd
+        );
+        assert_eq!(first.choose("b", LEAST_PRODUCTS, Algorithm::Winograd, taking(50, 100)).unwrap(), Algorithm::Direct);
         drop(first);
         let second = Algorithms::new(Choice::Fastest(&file));
-        assert_eq!(second.choose("a", LEAST_PRODUCTS, never).unwrap(), Algorithm::Winograd);
-        assert_eq!(second.choose("b", LEAST_PRODUCTS, never).unwrap(), Algorithm::Direct);
-        assert_eq!(second.choose("c", LEAST_PRODUCTS, taking(100, 10)).unwrap(), Algorithm::Winograd);
+        assert_eq!(second.choose("a", LEAST_PRODUCTS, Algorithm::Winograd, never).unwrap(), Algorithm::Winograd);
+        assert_eq!(second.choose("b", LEAST_PRODUCTS, Algorithm::Winograd, never).unwrap(), Algorithm::Direct);
+        assert_eq!(
+            second.choose("c", LEAST_PRODUCTS, Algorithm::Winograd, taking(100, 10)).unwrap(),
+            Algorithm::Winograd
+        );
         assert_eq!(kept::<Kept>(&file)[&processor()].len(), 3);
     }
 
@@ -273,7 +297,7 @@ mod tests {
             // All have read the file before one of them measures.
             *algorithms.kept.borrow_mut() = Some(kept(&file));
             start.wait();
-            algorithms.choose("a", LEAST_PRODUCTS, taking(100, winograd)).unwrap()
+            algorithms.choose("a", LEAST_PRODUCTS, Algorithm::Winograd, taking(100, winograd)).unwrap()
         };
         let chosen: Vec<_> = std::thread::scope(|scope| {
             let workers: Vec<_> =
@@ -291,14 +315,20 @@ mod tests {
         let inside = file.join("convolutions.json");
         let algorithms = Algorithms::new(Choice::Fastest(&inside));
         for layer in ["a", "b"] {
-            assert_eq!(algorithms.choose(layer, LEAST_PRODUCTS, never).unwrap(), Algorithm::Direct);
+            assert_eq!(
+                algorithms.choose(layer, LEAST_PRODUCTS, Algorithm::Winograd, never).unwrap(),
+                Algorithm::Direct
+            );
         }
         // The lock can be taken, but the file cannot be replaced.
         let folder = folder.path().join("convolutions.json");
         fs::create_dir(&folder).unwrap();
         let algorithms = Algorithms::new(Choice::Fastest(&folder));
-        assert_eq!(algorithms.choose("a", LEAST_PRODUCTS, taking(100, 10)).unwrap(), Algorithm::Direct);
-        assert_eq!(algorithms.choose("b", LEAST_PRODUCTS, never).unwrap(), Algorithm::Direct);
+        assert_eq!(
+            algorithms.choose("a", LEAST_PRODUCTS, Algorithm::Winograd, taking(100, 10)).unwrap(),
+            Algorithm::Direct
+        );
+        assert_eq!(algorithms.choose("b", LEAST_PRODUCTS, Algorithm::Winograd, never).unwrap(), Algorithm::Direct);
     }
 
     #[test]
@@ -306,7 +336,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("convolutions.json");
         let algorithms = Algorithms::new(Choice::Fastest(&file));
-        assert_eq!(algorithms.choose("a", LEAST_PRODUCTS - 1, never).unwrap(), Algorithm::Direct);
+        assert_eq!(algorithms.choose("a", LEAST_PRODUCTS - 1, Algorithm::Winograd, never).unwrap(), Algorithm::Direct);
         assert!(!file.exists());
     }
 
@@ -316,7 +346,10 @@ mod tests {
         let file = folder.path().join("convolutions.json");
         fs::write(&file, "{\"x\": 1}").unwrap();
         let algorithms = Algorithms::new(Choice::Fastest(&file));
-        assert_eq!(algorithms.choose("a", LEAST_PRODUCTS, taking(100, 10)).unwrap(), Algorithm::Winograd);
+        assert_eq!(
+            algorithms.choose("a", LEAST_PRODUCTS, Algorithm::Winograd, taking(100, 10)).unwrap(),
+            Algorithm::Winograd
+        );
         assert_eq!(kept::<Kept>(&file).len(), 1);
     }
 
@@ -327,5 +360,7 @@ mod tests {
         assert_eq!(algorithms.describe(), "direct");
         algorithms.count(Algorithm::Winograd);
         assert_eq!(algorithms.describe(), "Winograd F(4,3) in 1 of 2, else direct");
+        (0..2).for_each(|_| algorithms.count(Algorithm::Fused));
+        assert_eq!(algorithms.describe(), "Winograd F(4,3) in 1 of 4, fused ends of blocks in 2 of 4, else direct");
     }
 }

@@ -7,7 +7,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::algorithms::{Algorithms, Choice};
 use crate::backbone::{Backbone, Family, Rows, Setup};
-use crate::blocks::{Block, Builder};
+use crate::blocks::{self, Block};
+use crate::builder::Builder;
 use crate::conv::{Backend, Conv, Epilogue};
 use crate::device::kind;
 use crate::error::ModelError;
@@ -80,9 +81,7 @@ impl FastModel {
         let mut side = transform.output().0 as i64;
         let stem = builder.conv(&network.stem, &mut side)?;
         side = (side - 1) / 2 + 1;
-        let mut blocks = |stages: &[Vec<BlockSpec>]| {
-            stages.iter().flatten().map(|block| builder.block(block, &mut side)).collect::<Result<Vec<_>, _>>()
-        };
+        let mut blocks = |stages: &[Vec<BlockSpec>]| builder.blocks(stages.iter().flatten(), &mut side);
         Ok(Self {
             input: Input::new(transform, device)?,
             kind: builder.kind,
@@ -111,19 +110,12 @@ impl Backbone for FastModel {
         let _guard = tch::no_grad_guard();
         let x = self.input.normalised(pixels)?.f_permute([0, 3, 1, 2])?.f_to_kind(self.kind)?;
         let x = self.stem.output(&x, 1, Epilogue::Relu)?;
-        let mut x = x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
-        for block in &self.framewise {
-            x = block.run(x, 1)?;
-        }
-        Ok(x)
+        blocks::run(&self.framewise, x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?, 1)
     }
 
     fn clips(&self, frames: Tensor) -> Result<Rows, ModelError> {
         let _guard = tch::no_grad_guard();
-        let mut x = frames;
-        for block in &self.clipwise {
-            x = block.run(x, self.length)?;
-        }
+        let x = blocks::run(&self.clipwise, frames, self.length)?;
         let (count, channels, _, _) = x.size4()?;
         let pooled = x.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?;
         let pooled = pooled.f_view([count / self.length, self.length, channels])?;

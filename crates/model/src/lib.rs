@@ -5,12 +5,16 @@
 pub mod algorithms;
 pub mod backbone;
 mod blocks;
+mod builder;
 pub mod checkpoint;
 pub mod clips;
 mod conv;
+mod cpu;
 mod cudnn;
 pub mod device;
+mod ends;
 mod error;
+pub mod expansion;
 pub mod fast;
 pub mod input;
 mod load;
@@ -27,7 +31,7 @@ mod videomae;
 pub mod weights;
 pub mod winograd;
 
-pub use algorithms::Choice;
+pub use algorithms::{Algorithm, Choice};
 pub use backbone::{Backbone, Family, Rows, Setup};
 pub use conv::Backend;
 pub use error::ModelError;

@@ -11,7 +11,7 @@ use reeldeck_common::recipe::{Model, Precision, Recipe, Resize, SlowOnly, Transf
 use tch::{Device, Kind, Tensor};
 use tracing::{debug, info};
 
-use crate::algorithms::{Choice, kept, processor};
+use crate::algorithms::{Algorithm, Choice, kept, processor};
 use crate::backbone::{Backbone, Family, Setup};
 use crate::error::ModelError;
 use crate::network::Network;
@@ -128,7 +128,7 @@ fn measure(sample: &Sample, precision: Precision) -> Result<f64, ModelError> {
     let weights = seeded::weights(sample.family());
     let mut fp32 = [
         Timed::new(sample.build(&weights, Precision::Fp32, Choice::Direct)?),
-        Timed::new(sample.build(&weights, Precision::Fp32, Choice::Winograd)?),
+        Timed::new(sample.build(&weights, Precision::Fp32, Choice::Always(&[Algorithm::Winograd]))?),
     ];
     let mut other = Timed::new(sample.build(&weights, precision, Choice::Direct)?);
     let bytes = sample.length() * fp32[0].model.input().frame_bytes() as i64;

@@ -6,7 +6,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::algorithms::Algorithms;
 use crate::backbone::{Backbone, Family, Rows, Setup};
-use crate::blocks::{Block, Builder};
+use crate::blocks::{self, Block};
+use crate::builder::Builder;
 use crate::conv::{Backend, Conv, Epilogue};
 use crate::device;
 use crate::error::ModelError;
@@ -125,10 +126,7 @@ impl Pathway {
     fn new(builder: &Builder<'_>, spec: &PathwaySpec, every: usize, mut side: i64) -> Result<Self, ModelError> {
         let stem = builder.conv(&spec.stem, &mut side)?;
         side = (side - 1) / 2 + 1;
-        let mut stage = |blocks: &Vec<BlockSpec>| {
-            blocks.iter().map(|block| builder.block(block, &mut side)).collect::<Result<Vec<_>, _>>()
-        };
-        let stages = spec.stages.iter().map(&mut stage).collect::<Result<Vec<_>, _>>()?;
+        let stages = spec.stages.iter().map(|stage| builder.blocks(stage, &mut side)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { every: every as i64, length: builder.length, stem, stages })
     }
 
@@ -148,11 +146,8 @@ impl Pathway {
         Ok(x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?)
     }
 
-    fn stage(&self, stage: usize, mut x: Tensor) -> Result<Tensor, ModelError> {
-        for block in &self.stages[stage] {
-            x = block.run(x, self.length)?;
-        }
-        Ok(x)
+    fn stage(&self, stage: usize, x: Tensor) -> Result<Tensor, ModelError> {
+        blocks::run(&self.stages[stage], x, self.length)
     }
 
     /// The mean over time and space: clips × channels in 32 bits.

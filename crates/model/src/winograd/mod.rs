@@ -8,11 +8,7 @@
 //! A row's products are sums in the order of the channels, whatever rows are beside it. So the outputs of a frame, or of a clip,
 //! depend neither on the others in the batch nor on the number of threads.
 
-mod buffer;
-mod product;
-mod simd;
 mod space;
-mod threads;
 mod time;
 mod transform;
 
@@ -22,11 +18,13 @@ mod tests;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use buffer::Buffer;
-use product::{PANEL, Product, product};
-pub use simd::Isa;
-use simd::{Plain, Simd};
 use transform::{INPUTS, OUTPUTS, TAPS};
+
+use crate::cpu::buffer::Buffer;
+use crate::cpu::product::{PANEL, Product, Rows, Store, product};
+pub use crate::cpu::simd::Isa;
+use crate::cpu::simd::Simd;
+use crate::cpu::{self, Work, threads};
 
 /// The taps of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +172,9 @@ impl Winograd {
                 }
                 // SAFETY: the sizes were checked, each block writes its own part of the output, and each thread has scratch
                 // memory of its own.
-                unsafe { job.run(block * rows / blocks..(block + 1) * rows / blocks, thread) };
+                unsafe {
+                    cpu::run(self.isa, &Block(&job, block * rows / blocks..(block + 1) * rows / blocks, thread));
+                }
             }
         });
         Some(())
@@ -221,39 +221,22 @@ struct Job<'c> {
 // SAFETY: threads read `x`, and write different parts of `y` and of the scratch memory.
 unsafe impl Sync for Job<'_> {}
 
+/// Some rows of a job, which no other thread has, and the number of the thread.
+struct Block<'j>(&'j Job<'j>, Range<usize>, usize);
+
+impl Work for Block<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self) {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.block::<S>(self.1.clone(), self.2) }
+    }
+}
+
 impl Job<'_> {
     /// Computes the outputs of some rows.
     ///
     /// # Safety
     /// The pointers are valid for the sizes, no other thread has these rows, and none has this number.
-    unsafe fn run(&self, rows: Range<usize>, thread: usize) {
-        #[cfg(target_arch = "x86_64")]
-        use simd::{Avx2, Avx512};
-        /// For all that is inlined into it.
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f")]
-        unsafe fn avx512(job: &Job<'_>, rows: Range<usize>, thread: usize) {
-            // SAFETY: as the caller promises.
-            unsafe { job.block::<Avx512>(rows, thread) }
-        }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2(job: &Job<'_>, rows: Range<usize>, thread: usize) {
-            // SAFETY: as the caller promises.
-            unsafe { job.block::<Avx2>(rows, thread) }
-        }
-        // SAFETY: `Isa::available` has checked the processor.
-        unsafe {
-            match self.conv.isa {
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => avx512(self, rows, thread),
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => avx2(self, rows, thread),
-                Isa::Plain => self.block::<Plain>(rows, thread),
-            }
-        }
-    }
-
     #[inline(always)]
     unsafe fn block<S: Simd>(&self, rows: Range<usize>, thread: usize) {
         let Self { conv, layout, .. } = self;
@@ -269,16 +252,15 @@ impl Job<'_> {
                 }
             }
             for point in 0..layout.points {
-                product::<S>(Product {
+                let a = Rows { first: inputs.add(point * layout.input[1]), stride: layout.input[0], len: conv.input };
+                let of_point = Product {
                     rows: rows.len(),
-                    inner: conv.input,
                     panels: conv.bias.len() / (PANEL * S::LANES),
-                    a: inputs.add(point * layout.input[1]),
-                    a_stride: layout.input[0],
+                    a: [a, Rows::NONE],
                     b: conv.weights.as_ptr().add(point * conv.input * conv.bias.len()),
-                    c: products.add(point * layout.output[1]),
-                    c_stride: layout.output[0],
-                });
+                };
+                let store = Store { to: products.add(point * layout.output[1]), stride: layout.output[0] };
+                product::<S>(of_point, &store);
             }
             for (at, row) in rows.enumerate() {
                 let from = products.add(at * layout.output[0]);

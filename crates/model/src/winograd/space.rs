@@ -1,8 +1,8 @@
 //! Tiles of 4×4 outputs of an image.
 
-use super::simd::Simd;
 use super::transform::{self, INPUTS, OUTPUTS};
 use super::{Job, load};
+use crate::cpu::simd::Simd;
 
 /// The frame of a tile, and the position of its first output.
 #[inline(always)]

@@ -3,16 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-/// Pseudo-random numbers from −1 to 1.
-fn random(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 40) as f32 / (1 << 23) as f32) - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
+use crate::cpu::random;
 
 /// A convolution and its input.
 #[derive(Clone, Debug)]

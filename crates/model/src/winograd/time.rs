@@ -1,8 +1,8 @@
 //! Tiles of four outputs of one pixel over time.
 
-use super::simd::Simd;
 use super::transform::{self, INPUTS, OUTPUTS};
 use super::{Job, load};
+use crate::cpu::simd::Simd;
 
 /// The first frame of a tile's clip, the frame of its first output in the clip, and its pixel in a frame.
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The transforms of F(4,3): four outputs of a convolution with three taps from six products, at the points 0, ±1, ±2 and ∞
 //! (Lavin and Gray, 2016).
 
-use super::simd::Simd;
+use crate::cpu::simd::Simd;
 
 /// Outputs of a tile.
 pub(crate) const OUTPUTS: usize = 4;

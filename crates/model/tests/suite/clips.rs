@@ -1,9 +1,9 @@
 //! Tests of the clip runner: its results do not depend on how frames arrive, and missing frames are errors.
 
 use reeldeck_common::recipe::Precision;
-use reeldeck_model::ModelError;
 use reeldeck_model::clips::{ClipRunner, Outputs};
 use reeldeck_model::fast::FastModel;
+use reeldeck_model::{Algorithm, ModelError};
 
 use crate::support::{Net, clips, frame, needed, relative, run};
 
@@ -37,8 +37,8 @@ fn the_same_frames_give_the_same_bits() {
 #[test]
 fn winograd_gives_the_same_bits_again() {
     let (net, clips) = (net(), clips(100, 10, 8));
-    let first = bits(&run(&net.winograd(), &clips, 3, CROP).unwrap());
-    for model in [net.winograd(), net.winograd()] {
+    let first = bits(&run(&net.using(&[Algorithm::Winograd]), &clips, 3, CROP).unwrap());
+    for model in [net.using(&[Algorithm::Winograd]), net.using(&[Algorithm::Winograd])] {
         assert!(first == bits(&run(&model, &clips, 3, CROP).unwrap()));
     }
 }

@@ -2,7 +2,7 @@
 
 use reeldeck_common::recipe::Precision;
 use reeldeck_model::network::{HEAD_BIAS, HEAD_WEIGHT};
-use reeldeck_model::{Backbone, ModelError};
+use reeldeck_model::{Algorithm, Backbone, ModelError};
 
 use crate::support::{Net, clips, relative, run};
 
@@ -80,13 +80,31 @@ fn winograd_matches_the_reference() {
     for case in CASES {
         let net = Net::new(case.depth, case.inflate, case.crop, case.length);
         let clips = case.clips();
-        let model = net.winograd();
+        let model = net.using(&[Algorithm::Winograd]);
         // Without AVX-512 and AVX2, too, it is chosen here.
         assert!(model.convolutions().unwrap().starts_with("Winograd F(4,3) in "), "{:?}", model.convolutions());
         let found = run(&model, &clips, case.batch, case.crop).unwrap();
         let plain = net.plain(&clips);
         let error = relative(&found.pooled, &plain.pooled).max(relative(&found.logits, &plain.logits));
         assert!(error <= FP32, "{}: {error:e}", case.name());
+    }
+}
+
+#[test]
+fn fused_ends_of_blocks_match_the_reference() {
+    // Blocks whose first convolution belongs to the block before, and blocks of which none does.
+    for (inflate, crop, batch) in [([0, 0, 1, 1], 64, 2), ([0, 0, 0, 0], 75, 3), ([1, 1, 1, 1], 64, 1)] {
+        let net = Net::wide(inflate, crop, 4);
+        let clips = clips(40, 4, 4);
+        let plain = net.plain(&clips);
+        for algorithms in [&[Algorithm::Fused][..], &[Algorithm::Winograd, Algorithm::Fused]] {
+            let model = net.using(algorithms);
+            let words = model.convolutions().unwrap();
+            assert!(words.contains("fused ends of blocks in ") && words.contains(" of 53"), "{words}");
+            let found = run(&model, &clips, batch, crop).unwrap();
+            let error = relative(&found.pooled, &plain.pooled).max(relative(&found.logits, &plain.logits));
+            assert!(error <= FP32, "{inflate:?}, {algorithms:?}: {error:e}");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use reeldeck_model::plain::PlainModel;
 use reeldeck_model::seeded;
 use reeldeck_model::tch::{Device, Kind, Tensor};
 use reeldeck_model::weights::{Array, Weights};
-use reeldeck_model::{Backend, Choice, ModelError, Setup};
+use reeldeck_model::{Algorithm, Backend, Choice, ModelError, Setup};
 
 pub fn model(depth: u32, inflate: [u8; 4]) -> SlowOnly {
     SlowOnly { depth, base_channels: 4, inflate, classes: 7 }
@@ -60,7 +60,16 @@ pub struct Net {
 
 impl Net {
     pub fn new(depth: u32, inflate: [u8; 4], crop: usize, length: usize) -> Self {
-        let network = Network::new(&model(depth, inflate));
+        Self::of(&model(depth, inflate), crop, length)
+    }
+
+    /// A network whose channels are whole vectors.
+    pub fn wide(inflate: [u8; 4], crop: usize, length: usize) -> Self {
+        Self::of(&SlowOnly { base_channels: 32, ..model(50, inflate) }, crop, length)
+    }
+
+    fn of(model: &SlowOnly, crop: usize, length: usize) -> Self {
+        let network = Network::new(model);
         let weights = seeded::weights(&network);
         Self { network, weights, crop, length }
     }
@@ -74,10 +83,11 @@ impl Net {
         FastModel::new(&self.network, &self.weights, &transform, self.length, precision, Device::Cpu)
     }
 
-    /// The network with Winograd's algorithm wherever it is possible.
-    pub fn winograd(&self) -> FastModel {
+    /// The network with these algorithms wherever they are possible.
+    pub fn using(&self, algorithms: &[Algorithm]) -> FastModel {
         let (transform, length, precision) = (transform(self.crop), self.length, Precision::Fp32);
-        let setup = Setup { transform: &transform, length, precision, device: Device::Cpu, choice: Choice::Winograd };
+        let choice = Choice::Always(algorithms);
+        let setup = Setup { transform: &transform, length, precision, device: Device::Cpu, choice };
         FastModel::with_setup(&self.network, &self.weights, &setup).unwrap()
     }
 

@@ -79,6 +79,10 @@ pub(crate) trait Simd {
     #[inline(always)]
     unsafe fn prefetch(_at: *const f32) {}
 
+    /// The same, into the second level of the cache.
+    #[inline(always)]
+    unsafe fn prefetch_far(_at: *const f32) {}
+
     /// Reads `count` numbers, at most a vector. The rest is 0.
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self::V {
@@ -215,6 +219,11 @@ mod x86 {
                 unsafe fn prefetch(at: *const f32) {
                     // SAFETY: a prefetch of any address is allowed.
                     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+                }
+                #[inline(always)]
+                unsafe fn prefetch_far(at: *const f32) {
+                    // SAFETY: as above.
+                    unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
                 }
             }
         };
