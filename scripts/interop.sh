@@ -33,7 +33,12 @@ case $python in /*) ;; *) python=$PWD/$python ;; esac
   { say "$python lacks mmaction2, mmengine, numpy or torch" >&2; exit 1; }
 
 say "building"
-cargo build --quiet --release --package reeldeck --bin reeldeck --example made_features
+cargo build --quiet --release
+cargo build --quiet --release --package reeldeck --example made_features
 rm -rf "$work/data"
 target/release/examples/made_features "$work/data" 24
-exec "$python" scripts/interop.py "$PWD/target/release/reeldeck" "$PWD/$work/data"
+failed=0
+"$python" scripts/interop.py "$PWD/target/release/reeldeck" "$PWD/$work/data" || failed=1
+say "strided features: the time of each row"
+"$python" scripts/interop_strided.py "$PWD/target/release/reeldeck" "$PWD/$work/strided" || failed=1
+exit "$failed"

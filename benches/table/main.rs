@@ -1,5 +1,5 @@
 //! Compares each stage with the limits of the machine, and prints Markdown tables:
-//! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [winograd] [decode] [disk] [start] [memory] [soak]`.
+//! `cargo bench -p reeldeck-worker --bench table -- [--short] [--threads N] [model] [winograd] [vit] [decode] [disk] [start] [memory] [soak]`.
 //!
 //! `… -- fed --device cuda:0 --precision bf16` measures the model on a GPU; scripts/gpu-check.sh runs it.
 //!
@@ -12,6 +12,7 @@ mod disk;
 mod fed;
 mod memory;
 mod model;
+mod vit;
 mod winograd;
 mod worker;
 
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    let parts: Vec<&str> = ["model", "winograd", "decode", "disk", "start", "memory", "soak"]
+    let parts: Vec<&str> = ["model", "winograd", "vit", "decode", "disk", "start", "memory", "soak"]
         .into_iter()
         .filter(|part| arguments.iter().any(|a| a == part))
         .collect();
@@ -86,6 +87,9 @@ fn main() -> ExitCode {
     }
     if wants("winograd") {
         winograd::table(&options);
+    }
+    if wants("vit") {
+        vit::table(&options);
     }
     if wants("decode") {
         decode::table(&options);

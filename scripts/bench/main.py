@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares MMAction2, OpenVINO and reeldeck on the same videos and weights. They run alternately, in several turns.
 
-    scripts/bench/main.py --peer PYTHON [--full] [--clips N] [--turns N] [--threads N]
+    scripts/bench/main.py --peer PYTHON [--full] [--clips N] [--turns N] [--threads N] [--skip NAME …]
 
 Prints Markdown, and writes it to target/bench/results.md and all figures to results.json. Standard library only. Each turn
 runs all configurations on all videos. The order rotates by one from turn to turn, so that none is always first. Start-up
@@ -117,7 +117,8 @@ class Bench:
         inputs = self.peer("--out", self.work / "inputs", "--inputs-only")
         [event] = inputs.events
         self.inputs = event["decode_cpu_s"] + event["transform_cpu_s"]
-        order, turns = list(LABELS), {name: [] for name in LABELS}
+        order = [name for name in LABELS if name not in self.arguments.skip]
+        turns = {name: [] for name in order}
         for number in range(self.arguments.turns):
             for name in order[number % len(order):] + order[: number % len(order)]:
                 before = time.monotonic()
@@ -128,23 +129,23 @@ class Bench:
             self.keep(turns)
 
     def keep(self, turns: dict) -> None:
-        pairs = [("published", "best"), ("openvino", "best"), ("fp32", "best"), ("bf16", "best")]
+        pairs = [(name, "best") for name in turns if name != "best" and turns.get("best")]
         compared = lambda a, b: results.differences([(self.logits(a, i), self.logits(b, i)) for i in range(len(self.names))])
         found = {
             "machine": machine(self.arguments.threads),
             "reeldeck": subprocess.run([self.bin / "reeldeck-worker", "--version"], capture_output=True, text=True).stdout.strip(),
-            "peer": turns["openvino"][0]["versions"],
+            "peer": {key: version for each in turns.values() for turn in each for key, version in turn.get("versions", {}).items()},
             "videos": self.names,
             "clips": self.arguments.clips,
-            "labels": LABELS,
+            "labels": {name: LABELS[name] for name in turns},
             "turns": turns,
             "differences": [(pair, compared(*pair)) for pair in pairs],
         }
         head = "{processor}, {cores} cores, {threads} threads used, Linux {kernel}".format(**found["machine"])
-        text = f"{head}; {found['reeldeck']}; MMAction2 {found['peer']['mmaction2']} with torch {found['peer']['torch']} and OpenVINO {found['peer']['openvino']}.\n"
+        text = f"{head}; {found['reeldeck']}; MMAction2 {found['peer']['mmaction2']} with torch {found['peer']['torch']} and OpenVINO {found['peer'].get('openvino', '–')}.\n"
         text += f"{len(self.names)} videos ({', '.join(Path(name).stem for name in self.names)}), {self.arguments.clips} clips each,"
         asleep = ", threads wait passively" if self.waiting else ""
-        text += f" turns: {len(turns['best'])}; medians{asleep}.\n\n" + results.table(found)
+        text += f" turns: {min(map(len, turns.values()))}; medians{asleep}.\n\n" + results.table(found)
         (self.work / "results.md").write_text(text)
         (self.work / "results.json").write_text(json.dumps(found, indent=1) + "\n")
 
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=100, help="clips per video [default: 100, as in the recipe]")
     parser.add_argument("--limit", type=int, help="number of videos [default: 1 of 5; with --full all 32]")
     parser.add_argument("--turns", type=int, help="number of turns [default: 2; with --full 3]")
+    parser.add_argument("--skip", nargs="*", choices=LABELS, default=[], help="leaves these out; `bf16` is slow on processors without it")
     parser.add_argument("--busy", action="store_true", help="for a machine in use: threads wait passively; compare CPU seconds rather than times")
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     arguments = parser.parse_args()

@@ -18,19 +18,21 @@ def wanted(full: bool) -> list[tuple[str, int, int]]:
 
 def make(probe: Path, root: Path, full: bool) -> list[str]:
     """Generates missing videos; returns names as in hacs_data.txt."""
-    names, jobs = [], []
-    for size, frames, bf in wanted(full):
-        name = f"Closed/v_{size}_{frames}_{'b' if bf else 'p'}.mp4"
-        names.append(name)
-        if (root / name).exists():
-            continue
-        width, height = SIZES[size]
-        # Closed groups of pictures: in open ones decord, and so MMAction2, serves shifted frames after a seek.
-        options = {"preset": "veryfast", "crf": "26", "g": "150", "bf": str(bf), "flags": "+cgop"}
-        video = {"width": width, "height": height, "frames": frames, "options": options, "seed": len(names)}
-        jobs.append({"file": str(root / f"{name}.part.mp4"), "video": video})
-    for job in jobs:
-        print(f"generating {Path(job['file']).name} …", flush=True)
-        subprocess.run([probe, "synth"], input=json.dumps([job]).encode(), check=True)
-        Path(job["file"]).rename(job["file"].removesuffix(".part.mp4"))
-    return names
+    paths = [one(probe, root, *kind, seed=number) for number, kind in enumerate(wanted(full), 1)]
+    return [str(path.relative_to(root)) for path in paths]
+
+
+def one(probe: Path, root: Path, size: str, frames: int, bf: int, seed: int = 1) -> Path:
+    """Generates a video, if it is missing; returns its path."""
+    path = root / f"Closed/v_{size}_{frames}_{'b' if bf else 'p'}.mp4"
+    if path.exists():
+        return path
+    width, height = SIZES[size]
+    # Closed groups of pictures: in open ones decord, and so MMAction2, serves shifted frames after a seek.
+    options = {"preset": "veryfast", "crf": "26", "g": "150", "bf": str(bf), "flags": "+cgop"}
+    video = {"width": width, "height": height, "frames": frames, "options": options, "seed": seed}
+    part = path.with_suffix(".part.mp4")
+    print(f"generating {path.name} …", flush=True)
+    subprocess.run([probe, "synth"], input=json.dumps([{"file": str(part), "video": video}]).encode(), check=True)
+    part.rename(path)
+    return path

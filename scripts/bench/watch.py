@@ -10,6 +10,9 @@ from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
+# Seconds between two looks at the memory. The kernel takes tens of milliseconds to add up the pages of a large process.
+INTERVAL = 2.0
+
 
 def children(pid: int) -> list[int]:
     """The process and its visible descendants."""
@@ -76,7 +79,7 @@ def run(command: list, begins, log: Path, env: dict | None = None) -> Run:
         ended = threading.Event()
 
         def watch():
-            while not ended.wait(0.2):
+            while not ended.wait(INTERVAL):
                 result.peak_mib = max(result.peak_mib, resident(process.pid))
 
         watcher = threading.Thread(target=watch)
