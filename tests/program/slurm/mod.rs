@@ -6,6 +6,7 @@ use crate::support::wait_for;
 use cluster::Cluster;
 
 mod cluster;
+mod sharing;
 
 /// Videos of which the first waits for the file `go`.
 const VIDEOS: &[(&str, &str)] =
@@ -118,33 +119,4 @@ fn a_task_of_a_lost_node_continues_on_another() {
     cluster.wait_for_state(&export, "COMPLETED");
     assert_eq!((cluster.field(&engines, "Restarts").as_str(), cluster.bench.files("features").len()), ("1", 4));
     assert!(cluster.bench.files("failures").is_empty(), "no video is charged");
-}
-
-#[test]
-#[ignore = "was written for static parts and has not run with claims"]
-fn engines_of_one_step_end_together_and_the_script_queues_their_job_again() {
-    let names: Vec<String> = (10..34).map(|i| format!("A/v_{i}.mp4")).collect();
-    let videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "until go")).collect();
-    let Some(cluster) = Cluster::start(1, &videos) else { return };
-    let reeldeck = env!("CARGO_BIN_EXE_reeldeck");
-    let script = format!(
-        "#!/bin/bash\n\
-         #SBATCH --ntasks=4 --cpus-per-task=2 --requeue --open-mode=append --output=reeldeck_step_0.log\n\
-         srun '{reeldeck}' extract\n\
-         '{reeldeck}' slurm requeue $?\n"
-    );
-    fs::write(cluster.bench.path("step.sbatch"), script).unwrap();
-    let job = cluster.slurm("sbatch", &["--parsable", "step.sbatch"]);
-    let journals = || fs::read_dir(cluster.bench.path("out/.reeldeck/runs")).into_iter().flatten().flatten();
-    let begun =
-        || journals().filter(|run| fs::read_to_string(run.path()).unwrap_or_default().contains("video-started"));
-    wait_for("all engines work", || begun().count() == 4);
-    cluster.slurm("scancel", &["--signal=USR1", &job]);
-    let stopping = |log: &str| log.matches("finishing the videos in progress").count() == 4;
-    wait_for("they are stopping", || stopping(&cluster.log("step", 0)));
-    fs::write(cluster.bench.path("go"), "").unwrap();
-    wait_for("the job is queued again", || cluster.log("step", 0).contains(&format!("job {job} is queued again")));
-    cluster.wait_for_state(&job, "COMPLETED");
-    assert_eq!((cluster.field(&job, "Restarts").as_str(), cluster.bench.files("features").len()), ("1", 24));
-    assert!(cluster.bench.files("failures").is_empty(), "{}", cluster.log("step", 0));
 }
