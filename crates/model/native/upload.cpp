@@ -1,4 +1,4 @@
-// A GPU stream for copies, through libtorch's device-independent interface: it needs no CUDA headers, and nothing here runs
+// GPU streams for copies in both directions, through libtorch's device-independent interface: it needs no CUDA headers, and nothing here runs
 // before libtorch_cuda has been loaded and has registered itself.
 //
 // Every function returns null, or an error message as a C string that the caller frees. Tensors are pointers to at::Tensor,
@@ -8,6 +8,9 @@
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <memory>
+#include <vector>
 
 #include "guarded.h"
 
@@ -64,5 +67,40 @@ char *reeldeck_stream_send(const CopyStream *copy, const at::Tensor *from, at::T
     *out = new at::Tensor(std::move(sent));
   });
 }
+
+// Starts copies of `count` tensors to pinned memory and returns at once. The copies wait on the device for the work that was
+// submitted to the current stream of this thread so far, and later work on that stream does not wait for them. Read the copies
+// after `arrived`.
+char *reeldeck_stream_fetch(const CopyStream *copy, const at::Tensor *const *from, size_t count, at::Tensor **out,
+                            c10::Event **arrived) {
+  return guarded([&] {
+    const c10::Device device = copy->stream.device();
+    c10::Event computed(kind);
+    computed.record(c10::impl::VirtualGuardImpl(kind).getStream(device));
+    computed.block(copy->stream);
+    std::vector<at::Tensor> fetched;
+    auto event = std::make_unique<c10::Event>(kind);
+    {
+      const c10::StreamGuard on(copy->stream);
+      for (size_t at = 0; at < count; at++) {
+        const auto options = from[at]->options().device(c10::kCPU).pinned_memory(true);
+        fetched.push_back(at::empty(from[at]->sizes(), options));
+        fetched.back().copy_(*from[at], /*non_blocking=*/true);
+        // The memory must not be reused before the copy is done, although it belongs to another stream.
+        from[at]->record_stream(copy->stream);
+      }
+      event->record(copy->stream);
+    }
+    for (size_t at = 0; at < count; at++) out[at] = new at::Tensor(std::move(fetched[at]));
+    *arrived = event.release();
+  });
+}
+
+// Whether everything before an event is done.
+char *reeldeck_event_query(const c10::Event *event, bool *done) {
+  return guarded([&] { *done = event->query(); });
+}
+
+void reeldeck_event_free(c10::Event *event) { delete event; }
 
 }  // extern "C"

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
-use crate::backbone::{Backbone, Rows};
+use crate::backbone::Backbone;
+use crate::download::Incoming;
 use crate::error::ModelError;
 use crate::upload::FrameGroup;
 
@@ -42,12 +43,12 @@ pub struct ClipRunner<'m> {
     computed: Computed,
 }
 
-/// The outputs for some of the distinct clips, in order, on the device. A GPU may still be computing them.
+/// The outputs for some of the distinct clips, in order, on their way to the host. A GPU may still be computing them.
 #[derive(Default)]
 pub struct Computed {
     clips: usize,
     /// The results of each batch.
-    batches: Vec<Rows>,
+    batches: Vec<Incoming>,
 }
 
 impl Computed {
@@ -56,22 +57,15 @@ impl Computed {
         self.clips
     }
 
-    /// Waits for the device and copies the outputs to the host. To keep the device busy, first start its next work, or call
-    /// this on another thread.
+    /// Waits until the outputs are on the host. To keep the device busy, first start its next work, or call this on another thread.
     ///
     /// # Errors
     /// When outputs are not finite, or libtorch fails.
     pub fn fetch(self) -> Result<Outputs, ModelError> {
         let _guard = tch::no_grad_guard();
         let mut outputs = Outputs { clips: self.clips, ..Outputs::default() };
-        let numbers = |tensor: &Tensor| -> Result<Vec<f32>, ModelError> {
-            Ok(Vec::try_from(tensor.f_to(Device::Cpu)?.f_flatten(0, -1)?)?)
-        };
-        for Rows { pooled, logits } in &self.batches {
-            outputs.pooled.extend(numbers(pooled)?);
-            if let Some(logits) = logits {
-                outputs.logits.extend(numbers(logits)?);
-            }
+        for batch in &self.batches {
+            batch.append_to(&mut outputs.pooled, &mut outputs.logits)?;
         }
         if outputs.logits.iter().chain(&outputs.pooled).any(|v| !v.is_finite()) {
             return Err(ModelError::NotFinite);
@@ -189,7 +183,8 @@ impl<'m> ClipRunner<'m> {
     fn run_clips(&mut self, count: usize) -> Result<(), ModelError> {
         let clips: Vec<Vec<u64>> = self.waiting.drain(..count).collect();
         let frames: Vec<&Tensor> = clips.iter().flatten().filter_map(|index| self.cache.get(index)).collect();
-        self.computed.batches.push(self.model.clips(Tensor::f_cat(&frames, 0)?)?);
+        let rows = self.model.clips(Tensor::f_cat(&frames, 0)?)?;
+        self.computed.batches.push(self.model.input().download.start(rows));
         self.computed.clips += count;
         self.done += count;
         self.refill();

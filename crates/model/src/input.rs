@@ -1,8 +1,9 @@
-//! The frames that a network receives: their way to the device, and their normalisation.
+//! The frames that a network receives: their way to the device, and their normalisation; the way of the outputs to the host.
 
 use reeldeck_common::recipe::{Filter, Transform};
 use tch::{Device, Kind, Tensor};
 
+use crate::download::Download;
 use crate::error::ModelError;
 use crate::upload::Upload;
 
@@ -11,6 +12,7 @@ use crate::upload::Upload;
 pub struct Input {
     device: Device,
     pub(crate) upload: Upload,
+    pub(crate) download: Download,
     kind: Kind,
     height: i64,
     width: i64,
@@ -32,6 +34,7 @@ impl Input {
         Ok(Self {
             device,
             upload: Upload::new(device),
+            download: Download::new(device),
             kind: match transform.filter {
                 Filter::OpencvU8 => Kind::Uint8,
                 Filter::TorchF32 => Kind::Float,

@@ -4,53 +4,11 @@
 //! stream while it computes the previous group. **The GPU path has never been run**; the tests run all of it that needs no
 //! GPU.
 
-use std::ffi::{c_char, c_void};
-
 use tch::{Device, Kind, Tensor};
 use tracing::warn;
 
 use crate::error::ModelError;
-use crate::native::{Raw, check, raw, tensor_from};
-
-unsafe extern "C" {
-    fn reeldeck_stream_new(index: i8, out: &mut *mut c_void) -> *mut c_char;
-    fn reeldeck_stream_free(stream: *mut c_void);
-    fn reeldeck_stream_send(stream: *const c_void, from: Raw, out: &mut Raw) -> *mut c_char;
-    fn reeldeck_pinned(bytes: i64, out: &mut Raw) -> *mut c_char;
-}
-
-/// A GPU stream that is separate from the model's.
-pub(crate) struct CopyStream(*mut c_void);
-
-// SAFETY: libtorch's streams may be used from any thread, and the value is only read after its creation.
-unsafe impl Send for CopyStream {}
-
-impl CopyStream {
-    /// A stream of this GPU.
-    ///
-    /// # Errors
-    /// When libtorch has no such GPU.
-    pub(crate) fn new(gpu: usize) -> Result<Self, ModelError> {
-        let index = i8::try_from(gpu).map_err(|_| ModelError::Device(format!("no GPU has the number {gpu}")))?;
-        let mut stream = std::ptr::null_mut();
-        // SAFETY: on success the call writes a pointer that only `reeldeck_stream_free` frees.
-        check(unsafe { reeldeck_stream_new(index, &mut stream) })?;
-        Ok(Self(stream))
-    }
-
-    /// Starts a copy from pinned memory. Later work on the calling thread's stream waits for it on the GPU.
-    fn send(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
-        // SAFETY: stream and tensor are valid during the call. libtorch keeps the pinned memory until it has been copied.
-        tensor_from(|out| unsafe { reeldeck_stream_send(self.0, raw(pixels), out) })
-    }
-}
-
-impl Drop for CopyStream {
-    fn drop(&mut self) {
-        // SAFETY: the pointer came from `reeldeck_stream_new` and is freed once.
-        unsafe { reeldeck_stream_free(self.0) };
-    }
-}
+use crate::streams::{CopyStream, pinned};
 
 /// Transfers pixels to a device.
 pub(crate) struct Upload {
@@ -72,7 +30,7 @@ impl Upload {
     /// For this device. Without a separate stream, the transfer to a GPU is slower.
     pub(crate) fn new(device: Device) -> Self {
         let stream = match device {
-            Device::Cuda(gpu) => CopyStream::new(gpu)
+            Device::Cuda(gpu) => CopyStream::new(device)
                 .inspect_err(|error| warn!(gpu, "no stream for copies, so the GPU waits for them: {error}"))
                 .ok(),
             _ => None,
@@ -90,8 +48,8 @@ impl Upload {
     fn memory(&self, bytes: usize) -> Result<Option<Tensor>, ModelError> {
         match &self.method {
             Method::Blocking => Ok(None),
-            // Pinned memory is limited; without it the transfer is blocking. SAFETY: the call creates a tensor.
-            Method::Stream(_) => Ok(tensor_from(|out| unsafe { reeldeck_pinned(bytes as i64, out) }).ok()),
+            // Pinned memory is limited; without it the transfer is blocking.
+            Method::Stream(_) => Ok(pinned(bytes).ok()),
             #[cfg(test)]
             Method::Staged => Ok(Some(Tensor::f_zeros([bytes as i64], (Kind::Uint8, Device::Cpu))?)),
         }
@@ -178,17 +136,10 @@ mod tests {
         assert_eq!(Vec::<u8>::try_from(group.take(&upload).unwrap()).unwrap(), [1, 2, 3]);
     }
 
-    /// No test loads CUDA's libraries, even if they are installed.
     #[test]
     fn without_cuda_there_is_an_error() {
-        for gpu in [0, 1, 127, 1000] {
-            let error = CopyStream::new(gpu).err().unwrap();
-            assert!(matches!(error, ModelError::Torch(_) | ModelError::Device(_)), "{error}");
-            let (upload, mut group) = (Upload::new(Device::Cuda(gpu)), FrameGroup::default());
-            group.push(&upload, 4, &[1, 2]).unwrap();
-            assert!(group.take(&upload).is_err());
-        }
-        // SAFETY: the call creates a tensor or returns an error.
-        assert!(tensor_from(|out| unsafe { reeldeck_pinned(64, out) }).is_err());
+        let (upload, mut group) = (Upload::new(Device::Cuda(1000)), FrameGroup::default());
+        group.push(&upload, 4, &[1, 2]).unwrap();
+        assert!(group.take(&upload).is_err());
     }
 }

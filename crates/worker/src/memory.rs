@@ -49,8 +49,8 @@ pub(crate) fn limit(init: &Init) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::from_error(ErrorKind::Internal, &error);
     device::start_threads().map_err(model_failed)?;
     let used = confine::address_space().map_err(failed)?;
-    // The decode threads, and the one that writes.
-    let threads = (init.decoders as u64).saturating_add(1);
+    // The decode threads, and those that fetch and write.
+    let threads = (init.decoders as u64).saturating_add(2);
     let least = used.saturating_add(MIN_FOR_VIDEOS).saturating_add(PER_THREAD.saturating_mul(threads));
     let asked = init.limits.memory_mib;
     if asked.saturating_mul(MIB) < least {

@@ -1,20 +1,21 @@
 //! Ends the process at a safe point, and measures the CPU time of a thread.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::time::{ClockId, clock_gettime};
 
-static EXIT: Mutex<()> = Mutex::new(());
+/// Shared by the threads that write files, and held alone by the one that ends the process.
+static EXIT: RwLock<()> = RwLock::new(());
 
 /// Prevents [`exit`] until the guard is dropped. Hold it while a file is written, so that no temporary file is left behind.
-pub(crate) fn prevent_exit() -> MutexGuard<'static, ()> {
-    EXIT.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn prevent_exit() -> RwLockReadGuard<'static, ()> {
+    EXIT.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends the process as soon as no file is being written. It does not run the destructors of libraries, which would free
 /// libtorch's memory while other threads compute, and crash.
 pub(crate) fn exit(code: i32) -> ! {
-    let _guard = prevent_exit();
+    let _guard = EXIT.write().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the call ends the process and accesses no memory of it.
     unsafe { libc::_exit(code) }
 }

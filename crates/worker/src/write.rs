@@ -1,15 +1,16 @@
-//! Writes feature files row by row and reports results to the engine, on a separate thread. Only this thread waits for the
-//! device and the disk.
+//! Writes feature files and reports results to the engine. A thread fetches rows from the device and collects them; others complete
+//! the files. Only these threads wait for the device and the disk.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use reeldeck_common::atomic::Owner;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::{FeatureWriter, Provenance};
 use reeldeck_common::protocol::{FromWorker, Init, JobId, Report};
@@ -29,9 +30,12 @@ use crate::process;
 use crate::report::Reporter;
 use crate::threads;
 
-/// How many parts may wait to be written. Each has the rows of a batch. A larger number would only delay the effect of a slow
-/// disk on the model.
+/// How many parts may wait to be fetched. Each has the rows of a batch.
 const MAX_WAITING: usize = 8;
+
+/// How many features of a GPU are completed at a time. A network file system takes tens of milliseconds for each, in which a GPU
+/// extracts the next video. More features wait, and then the model, if the disk stays slower than the model.
+const WRITERS: usize = 4;
 
 /// Times that a video took.
 #[derive(Default)]
@@ -64,12 +68,12 @@ pub(crate) struct Extracted {
     pub(crate) result: Result<(Extraction, Timings), Failure>,
 }
 
-/// The thread that writes features.
+/// The threads that write features.
 pub(crate) struct Writer {
     parts: SyncSender<Part>,
     /// The last job whose rows could not be written; [`NO_JOB`] if there was none.
     failed: Arc<AtomicU64>,
-    thread: JoinHandle<Result<()>>,
+    threads: Vec<JoinHandle<Result<()>>>,
 }
 
 /// The thread has ended because the engine has.
@@ -78,25 +82,35 @@ pub(crate) struct WriterEnded;
 const NO_JOB: JobId = JobId::MAX;
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When one cannot be started.
     pub(crate) fn start(
         init: &Init,
         device: Device,
         convolutions: Option<String>,
         reporter: Reporter,
     ) -> Result<Self, Failure> {
-        let (parts, waiting) = mpsc::sync_channel(MAX_WAITING);
         let failed = Arc::new(AtomicU64::new(NO_JOB));
-        let state =
-            WriterThread { init: init.clone(), convolutions, reporter, failed: Arc::clone(&failed), current: None };
-        let thread = threads::spawn("write", move || {
+        // A CPU takes seconds for a video.
+        let writers = if device == Device::Cpu { 1 } else { WRITERS };
+        let (complete, collected) = mpsc::sync_channel(0);
+        let finisher = Arc::new(Finisher { init: init.clone(), convolutions, reporter });
+        let collected = Arc::new(Mutex::new(collected));
+        let mut threads = vec![];
+        for _ in 0..writers {
+            let (finisher, collected) = (Arc::clone(&finisher), Arc::clone(&collected));
+            threads.push(threads::spawn("write", move || finisher.run(&collected))?);
+        }
+        let (parts, waiting) = mpsc::sync_channel(MAX_WAITING);
+        let collector =
+            Collector { recipe: init.recipe.clone(), owner: init.owner.clone(), failed: Arc::clone(&failed), complete, current: None };
+        threads.push(threads::spawn("fetch", move || {
             device::make_current(device)?;
-            state.run(waiting)
-        })?;
-        Ok(Self { parts, failed, thread })
+            collector.run(waiting)
+        })?);
+        Ok(Self { parts, failed, threads })
     }
 
     /// Begins the feature of a video, or begins it again; blocks while other parts wait.
@@ -129,20 +143,27 @@ impl Writer {
     /// When the engine has ended.
     pub(crate) fn finish(self) -> Result<()> {
         drop(self.parts);
-        self.thread
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("the thread that writes panicked; this is a fault of reeldeck")))
+        let panicked = |_| Err(anyhow!("a thread that writes panicked; this is a fault of reeldeck"));
+        self.threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
     }
 }
 
-/// The state of the thread.
-struct WriterThread {
+/// The thread that fetches rows.
+struct Collector {
+    recipe: Recipe,
+    owner: Owner,
+    failed: Arc<AtomicU64>,
+    /// Receives each feature that has all its rows.
+    complete: SyncSender<(Option<Current>, Box<Extracted>)>,
+    current: Option<Current>,
+}
+
+/// What the threads share that complete features.
+struct Finisher {
     init: Init,
     /// The algorithms of the model's convolutions.
     convolutions: Option<String>,
     reporter: Reporter,
-    failed: Arc<AtomicU64>,
-    current: Option<Current>,
 }
 
 /// The feature that is being written.
@@ -195,12 +216,12 @@ impl Current {
     }
 }
 
-impl WriterThread {
+impl Collector {
     fn run(mut self, waiting: Receiver<Part>) -> Result<()> {
         for part in waiting {
             match part {
                 Part::Plan { job, feature, video, plan } => {
-                    let file = FeatureWriter::new(&feature, &video, &self.init.owner);
+                    let file = FeatureWriter::new(&feature, &video, &self.owner);
                     let (fetch, write) =
                         self.current.take().map_or_else(Default::default, |old| (old.fetch, old.write));
                     self.current = Some(Current { job, feature, plan, file, done: 0, fetch, write, failure: None });
@@ -209,22 +230,33 @@ impl WriterThread {
                     let Some(current) = self.current.as_mut().filter(|current| current.failure.is_none()) else {
                         continue;
                     };
-                    current.failure = current.add(computed, &self.init.recipe).err();
+                    current.failure = current.add(computed, &self.recipe).err();
                     if current.failure.is_some() {
                         self.failed.store(current.job, Ordering::Relaxed);
                     }
                 }
+                // If all threads that complete features have ended, one of them says why.
                 Part::End(extracted) => {
-                    let message = self.end(*extracted);
-                    self.reporter.send(&message)?;
+                    if self.complete.send((self.current.take(), extracted)).is_err() {
+                        break;
+                    }
                 }
             }
         }
         Ok(())
     }
+}
 
-    fn end(&mut self, Extracted { job, source, result }: Extracted) -> FromWorker {
-        let current = self.current.take();
+impl Finisher {
+    fn run(&self, collected: &Mutex<Receiver<(Option<Current>, Box<Extracted>)>>) -> Result<()> {
+        loop {
+            let next = collected.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok((current, extracted)) = next else { return Ok(()) };
+            self.reporter.send(&self.end(current, *extracted))?;
+        }
+    }
+
+    fn end(&self, current: Option<Current>, Extracted { job, source, result }: Extracted) -> FromWorker {
         let written = match current {
             // What kept the rows from being written is the cause, whatever came of it in the model.
             Some(Current { failure: Some(failure), .. }) => Err(failure),

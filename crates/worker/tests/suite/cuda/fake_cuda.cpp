@@ -1,12 +1,16 @@
 // A fake CUDA backend for the CPU build of libtorch, which the tests build as libtorch_cuda.so. It has two GPUs, whose memory is
 // the host's and whose kernels are those of the CPU.
 //
-// A copy on a stream other than the default one runs only when another stream waits for it, or when it is synchronised. Until
-// then its destination contains garbage. So a missing wait, or memory that is reused too early, gives wrong numbers.
+// A copy on a stream other than the default one runs only when a stream that waits for it needs its result, or when it is
+// synchronised or queried repeatedly. Until then its destination contains garbage. So a missing wait, or memory that is reused too
+// early, gives wrong numbers. A stream that reads device memory without having waited for the stream that has written it reads
+// garbage.
 //
 // Environment variables choose faults:
 //   FAKE_CUDA_FAIL=N      the N-th allocation on a device fails for lack of memory
 //   FAKE_CUDA_LOSE=N      every copy to or from a device fails after N of them: the device is lost
+//   FAKE_CUDA_IGNORE=W    a step of the caller has no effect, as if the caller had forgotten it: `block` (a stream waits for another),
+//                         `query` (the host waits), `record_stream`, `record_event` (the allocators learn of a use)
 //   FAKE_CUDA_CONTEXTS=F  the numbers of the devices on which a context was created are appended to the file F
 #include <ATen/ATen.h>
 #include <ATen/core/CachingHostAllocator.h>
@@ -41,6 +45,11 @@ using Guard = std::lock_guard<std::recursive_mutex>;
 long number_from(const char *name) {
   const char *text = std::getenv(name);
   return text ? std::atol(text) : -1;
+}
+
+bool is_ignored(const char *step) {
+  const char *name = std::getenv("FAKE_CUDA_IGNORE");
+  return name && std::strcmp(name, step) == 0;
 }
 
 Device device_of(DeviceIndex index) { return Device(DeviceType::CUDA, index); }
@@ -96,11 +105,29 @@ struct Queue {
       pending.pop_front();
     }
   }
+  // Something that runs at once.
+  void run_now() {
+    run_to(UINT64_MAX);
+    done++;
+  }
 };
 
-std::map<std::pair<DeviceIndex, int64_t>, Queue> queues;
+using Key = std::pair<DeviceIndex, int64_t>;
 
-Queue &queue_of(const Stream &stream) { return queues[{stream.device_index(), stream.id()}]; }
+Key key_of(const Stream &stream) { return {stream.device_index(), stream.id()}; }
+
+std::map<Key, Queue> queues;
+
+Queue &queue_of(const Stream &stream) { return queues[key_of(stream)]; }
+
+// What a stream has waited for: numbers of other streams. And what a thread of the host has waited for, on behalf of all streams.
+std::map<Key, std::map<Key, uint64_t>> waits;
+std::map<Key, uint64_t> host_waits;
+
+void remember(std::map<Key, uint64_t> &known, const Stream &stream, uint64_t number) {
+  uint64_t &last = known[key_of(stream)];
+  last = std::max(last, number);
+}
 
 struct Event {
   Stream stream;
@@ -146,6 +173,7 @@ struct FakeGuard final : c10::impl::DeviceGuardImplInterface {
   void synchronizeStream(const Stream &stream) const override {
     const Guard guard(mutex);
     queue_of(stream).run_to(UINT64_MAX);
+    remember(host_waits, stream, queue_of(stream).done);
   }
 
   void record(void **event, const Stream &stream, const DeviceIndex, const c10::EventFlag) const override {
@@ -153,45 +181,60 @@ struct FakeGuard final : c10::impl::DeviceGuardImplInterface {
     delete static_cast<Event *>(*event);
     *event = new Event{stream, queue_of(stream).last()};
   }
-  // The default stream runs at once, so whatever it waits for must have run before.
-  void block(void *event, const Stream &) const override {
-    if (event) synchronizeEvent(event);
+  void block(void *event, const Stream &stream) const override {
+    if (!event || is_ignored("block")) return;
+    const Guard guard(mutex);
+    const Event &of = *static_cast<Event *>(event);
+    remember(waits[key_of(stream)], of.stream, of.number);
   }
+  // Each query lets the stream advance by one copy.
   bool queryEvent(void *event) const override {
     const Guard guard(mutex);
-    return queue_of(static_cast<Event *>(event)->stream).done >= static_cast<Event *>(event)->number;
+    const Event &of = *static_cast<Event *>(event);
+    Queue &queue = queue_of(of.stream);
+    const bool is_done = queue.done >= of.number || is_ignored("query");
+    if (is_done) remember(host_waits, of.stream, of.number);
+    else queue.run_to(queue.done + 1);
+    return is_done;
   }
   void synchronizeEvent(void *event) const override {
     const Guard guard(mutex);
-    queue_of(static_cast<Event *>(event)->stream).run_to(static_cast<Event *>(event)->number);
+    const Event &of = *static_cast<Event *>(event);
+    queue_of(of.stream).run_to(of.number);
+    remember(host_waits, of.stream, of.number);
   }
   void destroyEvent(void *event, const DeviceIndex) const noexcept override { delete static_cast<Event *>(event); }
   void recordDataPtrOnStream(const c10::DataPtr &, const Stream &) const override {}
 };
 
-// Frees memory. If copies that have not run yet use it, it stays until the process ends, and keeps its content only if the use was
-// recorded. Otherwise its next owner would overwrite it.
-void release(void *memory, size_t bytes, bool is_recorded) {
-  const Guard guard(mutex);
-  bool is_used = false;
-  const auto within = [&](const void *address) { return address >= memory && address < static_cast<char *>(memory) + bytes; };
-  for (const auto &[stream, queue] : queues)
-    for (const Copy &copy : queue.pending) is_used |= within(copy.from) || within(copy.to);
-  if (!is_used || !is_recorded) std::memset(memory, GARBAGE, bytes);
-  if (!is_used) std::free(memory);
-}
-
 struct Block {
   void *memory;
   size_t bytes;
-  bool is_recorded = false;
+  // The streams for which the allocator knows that they use the memory.
+  std::set<Key> streams;
+  // The last writer, of memory on a device.
+  std::optional<Stream> writer;
+  uint64_t number = 0;
 };
 
+// Frees memory. If copies that have not run yet use it, it stays until the process ends, and keeps its content only if the allocator
+// knows their streams. Otherwise its next owner would overwrite it.
 void free_block(void *context) {
   auto *block = static_cast<Block *>(context);
-  release(block->memory, block->bytes, block->is_recorded);
+  const Guard guard(mutex);
+  bool is_used = false, is_known = true;
+  const auto within = [&](const void *address) {
+    return address >= block->memory && address < static_cast<char *>(block->memory) + block->bytes;
+  };
+  for (const auto &[stream, queue] : queues)
+    for (const Copy &copy : queue.pending)
+      if (within(copy.from) || within(copy.to)) is_used = true, is_known &= block->streams.count(stream) > 0;
+  if (!is_used || !is_known) std::memset(block->memory, GARBAGE, block->bytes);
+  if (!is_used) std::free(block->memory);
   delete block;
 }
+
+Stream stream_of_thread(const Device &device) { return Stream(Stream::UNSAFE, device, current_streams[device.index()]); }
 
 Block *allocate(size_t bytes) {
   auto *block = new Block{std::malloc(std::max<size_t>(bytes, 1)), bytes};
@@ -206,8 +249,7 @@ struct DeviceAllocator final : c10::Allocator {
     TORCH_CHECK_WITH(OutOfMemoryError, ++allocations != fail, "CUDA out of memory. Tried to allocate ", bytes, " bytes.");
     contexts.create(get_device());
     Block *block = ::allocate(bytes);
-    // PyTorch's allocator orders the reuse of memory by streams.
-    block->is_recorded = true;
+    block->streams.insert(key_of(stream_of_thread(device_of(get_device()))));
     return {block->memory, block, free_block, device_of(get_device())};
   }
   void copy_data(void *to, const void *from, size_t bytes) const override { std::memcpy(to, from, bytes); }
@@ -219,8 +261,9 @@ struct PinnedAllocator final : at::HostAllocator {
     Block *block = ::allocate(bytes);
     return {block->memory, block, free_block, Device(DeviceType::CPU)};
   }
-  bool record_event(void *, void *context, Stream) override {
-    static_cast<Block *>(context)->is_recorded = true;
+  bool record_event(void *, void *context, Stream stream) override {
+    const Guard guard(mutex);
+    if (!is_ignored("record_event")) static_cast<Block *>(context)->streams.insert(key_of(stream));
     return true;
   }
   void copy_data(void *to, const void *from, size_t bytes) const override { std::memcpy(to, from, bytes); }
@@ -230,11 +273,47 @@ struct PinnedAllocator final : at::HostAllocator {
   void reset_peak_stats() override {}
 } pinned_allocator;
 
+Block *block_of(const at::Tensor &tensor) { return static_cast<Block *>(tensor.storage().data_ptr().get_context()); }
+
+// Whether this stream runs after the one that has written the tensor. If so, what was written is there.
+bool is_ordered(const at::Tensor &tensor, const Stream &reader) {
+  const Block *block = block_of(tensor);
+  if (!block || !block->writer || key_of(*block->writer) == key_of(reader)) return true;
+  const Key writer = key_of(*block->writer);
+  if (waits[key_of(reader)][writer] < block->number && host_waits[writer] < block->number) return false;
+  queues[writer].run_to(block->number);
+  return true;
+}
+
+// Whether this thread runs a kernel. Its copies between host and device are no waits of the host.
+thread_local int kernels = 0;
+
+struct Kernel {
+  Kernel() { kernels++; }
+  ~Kernel() { kernels--; }
+};
+
+// Notes that a stream writes the tensor, with the last piece of work that it has.
+void note_writer(const at::Tensor &tensor, const Stream &writer) {
+  Block *block = block_of(tensor);
+  if (block) block->writer = writer, block->number = queue_of(writer).last();
+}
+
 // The tensor's memory as that of a CPU tensor.
 at::Tensor on_host(const at::Tensor &tensor) {
   if (tensor.is_cpu()) return tensor;
   const auto options = at::TensorOptions().dtype(tensor.scalar_type());
   return at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), options);
+}
+
+// The same for work on the current stream, which reads garbage if it has not waited.
+at::Tensor input(const at::Tensor &tensor) {
+  const at::Tensor host = on_host(tensor);
+  const Guard guard(mutex);
+  if (tensor.is_cpu() || is_ordered(tensor, stream_of_thread(tensor.device()))) return host;
+  at::Tensor garbage = at::empty_like(host);
+  std::memset(garbage.data_ptr(), GARBAGE, garbage.nbytes());
+  return garbage;
 }
 
 void check_device() {
@@ -246,19 +325,25 @@ void check_device() {
 at::Tensor &copy_(at::Tensor &self, const at::Tensor &from, bool non_blocking) {
   check_device();
   const Device device = self.is_cpu() ? from.device() : self.device();
-  const Stream stream = c10::impl::VirtualGuardImpl(DeviceType::CUDA).getStream(device);
+  const Stream stream = stream_of_thread(device);
   const Guard guard(mutex);
   Queue &queue = queue_of(stream);
   const bool is_plain = self.is_contiguous() && from.is_contiguous() && self.scalar_type() == from.scalar_type();
   if (stream.id() != 0 && non_blocking && is_plain && self.nbytes() > 0) {
     std::memset(self.data_ptr(), GARBAGE, self.nbytes());
-    queue.pending.push_back({self.data_ptr(), from.data_ptr(), self.nbytes()});
+    // Without the order, the copy takes what is there before the writer: garbage.
+    const void *source = from.is_cpu() || is_ordered(from, stream) ? from.data_ptr() : self.data_ptr();
+    queue.pending.push_back({self.data_ptr(), source, self.nbytes()});
     const at::Tensor &host = self.is_cpu() ? self : from;
     pinned_allocator.record_event(host.data_ptr(), host.storage().data_ptr().get_context(), stream);
+    if (!self.is_cpu()) note_writer(self, stream);
     return self;
   }
-  queue.run_to(UINT64_MAX);
-  on_host(self).copy_(on_host(from));
+  queue.run_now();
+  on_host(self).copy_(input(from));
+  if (!self.is_cpu()) note_writer(self, stream);
+  // A copy to the host, or from memory that is not pinned, ends before the call does.
+  if (!non_blocking && kernels == 0) remember(host_waits, stream, queue.done);
   return self;
 }
 
@@ -284,27 +369,35 @@ at::Tensor copy_from_and_resize(const at::Tensor &self, const at::Tensor &to) {
   return to;
 }
 
-void record_stream(at::Tensor &, Stream) {}
+void record_stream(at::Tensor &tensor, Stream stream) {
+  const Guard guard(mutex);
+  if (!is_ignored("record_stream")) block_of(tensor)->streams.insert(key_of(stream));
+}
 
 at::Tensor conv_relu(const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias, at::IntArrayRef stride,
                      at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups) {
   check_device();
+  const Kernel kernel;
   std::optional<at::Tensor> on_cpu;
-  if (bias) on_cpu = on_host(*bias);
-  return at::conv2d(on_host(x), on_host(weight), on_cpu, stride, padding, dilation, groups).relu().to(x.device());
+  if (bias) on_cpu = input(*bias);
+  return at::conv2d(input(x), input(weight), on_cpu, stride, padding, dilation, groups).relu().to(x.device());
 }
 
 at::Tensor conv_add_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &sum, const std::optional<at::Scalar> &,
                          const std::optional<at::Tensor> &bias, at::IntArrayRef stride, at::IntArrayRef padding,
                          at::IntArrayRef dilation, int64_t groups) {
   check_device();
+  const Kernel kernel;
   std::optional<at::Tensor> on_cpu;
-  if (bias) on_cpu = on_host(*bias);
-  auto y = at::conv2d(on_host(x), on_host(weight), on_cpu, stride, padding, dilation, groups);
-  return (y + on_host(sum)).relu().to(x.device());
+  if (bias) on_cpu = input(*bias);
+  auto y = at::conv2d(input(x), input(weight), on_cpu, stride, padding, dilation, groups);
+  return (y + input(sum)).relu().to(x.device());
 }
 
-void on_cpu(const c10::OperatorHandle &op, torch::jit::Stack *stack) { at::native::cpu_fallback(op, stack, false); }
+void on_cpu(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
+  const Kernel kernel;
+  at::native::cpu_fallback(op, stack, false);
+}
 
 TORCH_LIBRARY_IMPL(_, CUDA, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&on_cpu>()); }
 

@@ -1,6 +1,8 @@
 //! A whole worker on a fake GPU: libtorch with a CUDA backend that the tests build. It computes on the host, and shows missing
 //! waits, memory that is reused too early, and contexts on the wrong GPU.
 
+mod streams;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,10 +36,10 @@ fn library() -> PathBuf {
 }
 
 /// A worker on a fake GPU.
-fn worker(init: &Init, faults: &[(&str, &str)]) -> Worker {
+fn worker(init: &Init, environment: &[(&str, &str)]) -> Worker {
     let library = library();
     let mut command = Command::new(PROGRAM);
-    command.env("REELDECK_TORCH_LIB", library).envs(faults.iter().copied());
+    command.env("REELDECK_TORCH_LIB", library).envs(environment.iter().copied());
     let mut worker = Worker::over(&mut command);
     worker.send(&ToWorker::Init(Box::new(init.clone())));
     worker

@@ -1,0 +1,81 @@
+//! The streams of a GPU: what has to wait for what, and what has to wait for nothing.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use reeldeck_common::protocol::{FromWorker, Init};
+
+use super::{difference, extract, videos, worker};
+use crate::harness::{Worker, init, job, tiny_recipe};
+use reeldeck_common::feature::Feature;
+
+/// The fake GPU ignores one step of the worker at a time, as if the worker had forgotten it. The results must show that. Otherwise
+/// the other tests would not notice a worker that forgets it.
+#[test]
+fn a_forgotten_wait_gives_wrong_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = videos(folder.path());
+    let on_cpu = init(tiny_recipe());
+    let mut by_cpu = Worker::start(&on_cpu);
+    let expected = extract(&mut by_cpu, &videos, &folder.path().join("cpu"));
+    by_cpu.finish();
+    for step in ["block", "query", "record_stream", "record_event"] {
+        let on_gpu = Init { device: "cuda:1".into(), ..on_cpu.clone() };
+        let mut worker = worker(&on_gpu, &[("FAKE_CUDA_IGNORE", step)]);
+        worker.expect_ready();
+        let mut wrong = 0;
+        for (number, (path, expected)) in videos.iter().zip(&expected).enumerate() {
+            let feature = folder.path().join(format!("{step}-{number}"));
+            worker.send(&job(number as u64, path, &feature));
+            match worker.next() {
+                Some(FromWorker::Done { .. }) => {
+                    wrong += usize::from(difference(&Feature::read(&feature).unwrap(), expected) > 1e-3);
+                }
+                // Garbage may be numbers that are not finite.
+                Some(FromWorker::Failed { .. }) => wrong += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        worker.finish();
+        assert!(wrong > 0, "{step} may be forgotten without any effect");
+    }
+}
+
+/// Waits until this many calls of fsync wait.
+fn await_calls(folder: &Path, count: usize) {
+    let calls = || fs::read_dir(folder).unwrap().flatten().filter(|e| e.file_name() != "gate").count();
+    while calls() < count {
+        sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn four_features_may_wait_for_the_disk_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let hold = folder.path().join("hold");
+    fs::create_dir(&hold).unwrap();
+    assert!(Command::new("mkfifo").arg(hold.join("gate")).status().unwrap().success());
+    let library = hold.with_file_name("hold_fsync.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/cuda/hold_fsync.c");
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
+    assert!(compiled.success());
+    let videos = videos(folder.path());
+    let on_gpu = Init { device: "cuda:0".into(), ..init(tiny_recipe()) };
+    let environment = [("LD_PRELOAD", library.to_str().unwrap()), ("HOLD", hold.to_str().unwrap())];
+    let mut worker = worker(&on_gpu, &environment);
+    worker.expect_ready();
+    let jobs = 6;
+    for number in 0..jobs {
+        let path = &videos[number as usize % videos.len()];
+        worker.send(&job(number, path, &folder.path().join(number.to_string())));
+    }
+    await_calls(&hold, 4);
+    let _gate = File::options().write(true).open(hold.join("gate")).unwrap();
+    for number in 0..jobs {
+        worker.expect_done(number);
+    }
+    worker.finish();
+}
