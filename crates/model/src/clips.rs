@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
-use crate::backbone::Backbone;
+use crate::backbone::{Backbone, Rows};
 use crate::download::Incoming;
 use crate::error::ModelError;
 use crate::upload::FrameGroup;
@@ -32,6 +32,9 @@ pub struct ClipRunner<'m> {
     batch: usize,
     /// Frames of a group.
     group_size: usize,
+    /// Whether incomplete groups and batches are padded to one of a few sizes. On a GPU, cuDNN plans each convolution anew for each
+    /// size, which takes longer than to compute the padding.
+    pads: bool,
     /// The pixels and indices of the frames of the current group.
     pixels: FrameGroup,
     indices: Vec<u64>,
@@ -102,6 +105,7 @@ impl<'m> ClipRunner<'m> {
         let mut runner = Self {
             model,
             group_size: group_size.max(1),
+            pads: model.input().device() != Device::Cpu,
             clips: Box::new(clips.into_iter()),
             waiting: VecDeque::new(),
             batch: batch.max(1),
@@ -168,11 +172,23 @@ impl<'m> ClipRunner<'m> {
         self.waiting.iter().take(count).flatten().all(|index| self.cache.contains_key(index))
     }
 
+    /// How many rows must be added to `count` of at most `full` for a size that occurs often: a quarter, half or all of `full`.
+    fn missing(&self, count: usize, full: usize) -> usize {
+        let sizes = [full / 4, full / 2, full];
+        let size = sizes.into_iter().find(|size| self.pads && *size >= count);
+        size.map_or(0, |size| size - count)
+    }
+
     fn run_frames(&mut self) -> Result<(), ModelError> {
         if self.indices.is_empty() {
             return Ok(());
         }
-        let pixels = self.pixels.take(&self.model.input().upload)?;
+        let input = self.model.input();
+        let mut pixels = self.pixels.take(&input.upload)?;
+        let missing = self.missing(self.indices.len(), self.group_size) * input.frame_bytes();
+        if missing > 0 {
+            pixels = pixels.f_constant_pad_nd([0, missing as i64])?;
+        }
         let features = self.model.frames(&pixels)?;
         for (row, index) in self.indices.drain(..).enumerate() {
             self.cache.insert(index, features.f_narrow(0, row as i64, 1)?);
@@ -182,8 +198,13 @@ impl<'m> ClipRunner<'m> {
 
     fn run_clips(&mut self, count: usize) -> Result<(), ModelError> {
         let clips: Vec<Vec<u64>> = self.waiting.drain(..count).collect();
-        let frames: Vec<&Tensor> = clips.iter().flatten().filter_map(|index| self.cache.get(index)).collect();
-        let rows = self.model.clips(Tensor::f_cat(&frames, 0)?)?;
+        // The last clip again, whose results are dropped.
+        let padding = clips.last().into_iter().cycle().take(self.missing(count, self.batch));
+        let indices = clips.iter().chain(padding).flatten();
+        let frames: Vec<&Tensor> = indices.filter_map(|index| self.cache.get(index)).collect();
+        let Rows { pooled, logits } = self.model.clips(Tensor::f_cat(&frames, 0)?)?;
+        let wanted = |rows: Tensor| rows.f_narrow(0, 0, count as i64);
+        let rows = Rows { pooled: wanted(pooled)?, logits: logits.map(wanted).transpose()? };
         self.computed.batches.push(self.model.input().download.start(rows));
         self.computed.clips += count;
         self.done += count;
@@ -200,11 +221,13 @@ impl<'m> ClipRunner<'m> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
     use super::*;
     use reeldeck_common::recipe::{Precision, SlowOnly, Transform};
-    use tch::Device;
-
     use crate::fast::FastModel;
+    use crate::input::Input;
     use crate::network::Network;
     use crate::seeded;
 
@@ -233,6 +256,62 @@ mod tests {
         for (group_size, direct) in [16, 64, 1000].into_iter().zip(direct) {
             assert_eq!(direct.clips, 50);
             assert!(run(&model, group_size) == direct, "groups of {group_size} frames");
+        }
+    }
+
+    /// Passes without padding are of any size, and those with padding of six.
+    #[test]
+    fn padded_passes_have_few_sizes_and_the_same_results() {
+        let (model, clips) = net();
+        let sizes = RefCell::new(BTreeSet::new());
+        let model = Observed { model, sizes: &sizes };
+        let run = |count: usize, pads: bool| {
+            let clips = clips[..count].to_vec();
+            let last = clips.last().unwrap()[7];
+            let mut runner = ClipRunner::with_group_size(&model, clips, 20, 64);
+            runner.pads = pads;
+            for index in 0..=last {
+                let pixels: Vec<u8> = (0..32 * 32 * 3).map(|at| (index * 7 + at * at % 251) as u8).collect();
+                runner.push(index, &pixels).unwrap();
+            }
+            runner.finish().unwrap().fetch().unwrap()
+        };
+        for count in [1, 2, 5, 6, 10, 11, 20, 21, 50] {
+            let (plain, padded) = (run(count, false), run(count, true));
+            assert_eq!(padded.clips, count);
+            assert_eq!((padded.pooled.len(), padded.logits.len()), (plain.pooled.len(), plain.logits.len()));
+            let same = plain.pooled.iter().chain(&plain.logits).zip(padded.pooled.iter().chain(&padded.logits));
+            let off = same.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off <= 1e-5, "{count} clips: {off}");
+        }
+        assert!(sizes.borrow().len() > 6, "without padding there are more: {sizes:?}");
+        sizes.borrow_mut().clear();
+        (1..=50).for_each(|count| drop(run(count, true)));
+        let expected = [("clips", 5), ("clips", 10), ("clips", 20), ("frames", 16), ("frames", 32), ("frames", 64)];
+        assert_eq!(*sizes.borrow(), expected.into());
+        let runner = ClipRunner::new(&model, vec![], 1);
+        assert!(!runner.pads && runner.missing(1, 20) == 0, "a CPU computes no padding");
+    }
+
+    /// A model that notes the sizes of its passes.
+    struct Observed<'a> {
+        model: FastModel,
+        sizes: &'a RefCell<BTreeSet<(&'static str, usize)>>,
+    }
+
+    impl Backbone for Observed<'_> {
+        fn input(&self) -> &Input {
+            self.model.input()
+        }
+
+        fn frames(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+            self.sizes.borrow_mut().insert(("frames", pixels.numel() / self.input().frame_bytes()));
+            self.model.frames(pixels)
+        }
+
+        fn clips(&self, frames: Tensor) -> Result<Rows, ModelError> {
+            self.sizes.borrow_mut().insert(("clips", frames.size()[0] as usize / 8));
+            self.model.clips(frames)
         }
     }
 

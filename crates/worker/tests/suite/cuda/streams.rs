@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reeldeck_common::protocol::{FromWorker, Init};
 
@@ -47,7 +47,9 @@ fn a_forgotten_wait_gives_wrong_numbers() {
 /// Waits until this many calls of fsync wait.
 fn await_calls(folder: &Path, count: usize) {
     let calls = || fs::read_dir(folder).unwrap().flatten().filter(|e| e.file_name() != "gate").count();
+    let deadline = Instant::now() + Duration::from_secs(120);
     while calls() < count {
+        assert!(Instant::now() < deadline, "only {} features are being completed", calls());
         sleep(Duration::from_millis(10));
     }
 }
