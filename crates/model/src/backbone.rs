@@ -76,7 +76,7 @@ pub trait Backbone {
     /// a single thread, and more frames gain nothing. On a GPU the overhead of a call does not depend on the number of frames.
     /// There a group has 64 frames for the default of 20 clips, and half as many when a lack of memory halves the clips.
     fn group_size(&self, batch: usize) -> usize {
-        if self.input().device() == Device::Cpu { 16 } else { (batch * 64 / 20).clamp(1, 64) }
+        if self.input().device() == Device::Cpu { 16 } else { gpu_group_size(batch) }
     }
 
     /// Runs the layers that see a single frame. `pixels` are the bytes of any number of frames in a row, on the device. The
@@ -92,6 +92,11 @@ pub trait Backbone {
     /// # Errors
     /// When memory runs out or libtorch fails.
     fn clips(&self, frames: Tensor) -> Result<Rows, ModelError>;
+}
+
+/// The number of frames in a group on a GPU.
+pub fn gpu_group_size(batch: usize) -> usize {
+    (batch * 64 / 20).clamp(1, 64)
 }
 
 /// The results for a batch of clips, in 32 bits on the device.

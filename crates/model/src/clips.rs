@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 use crate::backbone::{Backbone, Rows};
 use crate::download::Incoming;
 use crate::error::ModelError;
-use crate::upload::FrameGroup;
+use crate::upload::{FrameGroup, Pixels};
 
 /// Computes the clips of a video.
 ///
@@ -130,8 +130,20 @@ impl<'m> ClipRunner<'m> {
     /// # Errors
     /// When memory runs out or libtorch fails.
     pub fn push(&mut self, index: u64, pixels: &[u8]) -> Result<usize, ModelError> {
-        let input = self.model.input();
-        self.pixels.push(&input.upload, self.group_size * input.frame_bytes(), pixels)?;
+        self.pixels.push_bytes(pixels);
+        self.added(index)
+    }
+
+    /// The same for pixels that may be in a slab, where they stay.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_pixels(&mut self, index: u64, pixels: Pixels) -> Result<usize, ModelError> {
+        self.pixels.push(pixels);
+        self.added(index)
+    }
+
+    fn added(&mut self, index: u64) -> Result<usize, ModelError> {
         self.indices.push(index);
         if self.indices.len() == self.group_size {
             self.run_frames()?;
@@ -225,11 +237,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use reeldeck_common::recipe::{Precision, SlowOnly, Transform};
     use crate::fast::FastModel;
     use crate::input::Input;
     use crate::network::Network;
     use crate::seeded;
+    use crate::upload::Slabs;
+    use reeldeck_common::recipe::{Precision, SlowOnly, Transform};
 
     fn net() -> (FastModel, Vec<Vec<u64>>) {
         let model = SlowOnly { depth: 50, base_channels: 4, inflate: [0, 0, 1, 1], classes: 3 };
@@ -241,21 +254,27 @@ mod tests {
     }
 
     #[test]
-    fn staged_frames_give_the_same_bits() {
-        let (mut model, clips) = net();
-        let run = |model: &FastModel, group_size| {
-            let mut runner = ClipRunner::with_group_size(model, clips.clone(), 20, group_size);
+    fn frames_in_slabs_give_the_same_bits() {
+        let (model, clips) = net();
+        let run = |group_size, in_slabs: bool| {
+            let mut runner = ClipRunner::with_group_size(&model, clips.clone(), 20, group_size);
+            let mut places = Slabs::on_host(32 * 32 * 3).places(group_size);
             for index in 0..988_u64 {
                 let pixels: Vec<u8> = (0..32 * 32 * 3).map(|at| (index * 7 + at * at % 251) as u8).collect();
-                runner.push(index, &pixels).unwrap();
+                if in_slabs {
+                    let mut place = places.next_place().unwrap();
+                    place.copy_from_slice(&pixels);
+                    runner.push_pixels(index, Pixels::Place(place)).unwrap();
+                } else {
+                    runner.push(index, &pixels).unwrap();
+                }
             }
             runner.finish().unwrap().fetch().unwrap()
         };
-        let direct = [16, 64, 1000].map(|group_size| run(&model, group_size));
-        model.input.upload = crate::upload::Upload::staged();
-        for (group_size, direct) in [16, 64, 1000].into_iter().zip(direct) {
+        for group_size in [16, 64, 1000] {
+            let direct = run(group_size, false);
             assert_eq!(direct.clips, 50);
-            assert!(run(&model, group_size) == direct, "groups of {group_size} frames");
+            assert!(run(group_size, true) == direct, "groups of {group_size} frames");
         }
     }
 

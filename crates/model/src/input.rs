@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::download::Download;
 use crate::error::ModelError;
-use crate::upload::Upload;
+use crate::upload::{Slabs, Upload};
 
 /// Receives transformed frames: height × width × 3 values in R, G, B order from 0 to 255, one byte each, or native `f32` for
 /// the filter `torch-f32`.
@@ -51,6 +51,11 @@ impl Input {
     /// The device that computes.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Memory for frames that the device can copy by itself; `None` on a CPU, which copies nothing.
+    pub fn slabs(&self) -> Option<Slabs> {
+        (self.device != Device::Cpu).then(|| Slabs::pinned(self.frame_bytes))
     }
 
     /// The size of a frame in bytes.

@@ -28,7 +28,7 @@ pub mod seeded;
 mod slowfast;
 mod streams;
 mod torchscript;
-mod upload;
+pub mod upload;
 mod videomae;
 pub mod weights;
 pub mod winograd;

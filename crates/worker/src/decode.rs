@@ -7,8 +7,9 @@ use std::sync::mpsc::{SendError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_model::upload::{Pixels, Places};
 use reeldeck_video::VideoError;
-use reeldeck_video::frames::{self, Extraction, Pass, Request, Sink};
+use reeldeck_video::frames::{self, Extraction, Fill, Pass, Request, Sink};
 use reeldeck_video::sampling::ClipPlan;
 
 use crate::gpu::GpuDecoder;
@@ -20,7 +21,7 @@ pub(crate) enum Decoded {
     /// The clips and the frames that follow.
     Plan(ClipPlan),
     /// Index and crop of a frame.
-    Frame(u64, Vec<u8>),
+    Frame(u64, Pixels),
     /// The end.
     End {
         /// What was learned about the video, or why it failed.
@@ -42,6 +43,8 @@ pub(crate) struct DecodeProgress {
 struct FrameSender<'a> {
     sender: &'a SyncSender<Decoded>,
     progress: &'a DecodeProgress,
+    /// Where crops for a GPU are written; `None` for a CPU.
+    places: Option<Places>,
     /// Time spent waiting while the channel was full.
     waited: Duration,
 }
@@ -65,11 +68,20 @@ impl FrameSender<'_> {
 
 impl Sink for FrameSender<'_> {
     fn plan(&mut self, plan: ClipPlan) -> Result<(), VideoError> {
+        self.places.iter_mut().for_each(Places::restart);
         self.send(Decoded::Plan(plan))
     }
 
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError> {
-        self.send(Decoded::Frame(index, pixels))
+        self.send(Decoded::Frame(index, Pixels::Bytes(pixels)))
+    }
+
+    fn frame_into(&mut self, index: u64, bytes: usize, fill: &mut Fill<'_>) -> Result<(), VideoError> {
+        if let Some(mut place) = self.places.as_mut().and_then(Places::next_place) {
+            fill(&mut place)?;
+            return self.send(Decoded::Frame(index, Pixels::Place(place)));
+        }
+        self.frame(index, frames::filled(bytes, fill)?)
     }
 
     fn heartbeat(&mut self) -> Result<(), VideoError> {
@@ -85,10 +97,11 @@ pub(crate) fn run(
     request: &Request,
     gpu: Option<&GpuDecoder>,
     sender: SyncSender<Decoded>,
+    places: Option<Places>,
     progress: &DecodeProgress,
 ) -> Option<(u64, Duration)> {
     let (before, started) = (process::thread_cpu_ns(), Instant::now());
-    let mut frames = FrameSender { sender: &sender, progress, waited: Duration::ZERO };
+    let mut frames = FrameSender { sender: &sender, progress, places, waited: Duration::ZERO };
     let extract = || frames::extract_with(path, request, Pass::Best, gpu.map(GpuDecoder::nvdec), &mut frames);
     let result = match panic::catch_unwind(AssertUnwindSafe(extract)) {
         Ok(Ok(facts)) => Ok(facts),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reeldeck_common::limits::Limits;
+use reeldeck_model::upload::Places;
 use reeldeck_video::peek::{CostClass, peek};
 
 use crate::decode::{DecodeProgress, Decoded};
@@ -21,6 +22,8 @@ pub(crate) struct DecodeTask {
     pub(crate) path: PathBuf,
     /// Receives its frames.
     pub(crate) sender: SyncSender<Decoded>,
+    /// Where its crops are written, for a GPU.
+    pub(crate) places: Option<Places>,
     /// Shared with the thread that receives the frames.
     pub(crate) progress: Arc<DecodeProgress>,
 }
@@ -149,7 +152,7 @@ mod tests {
     use std::sync::mpsc;
 
     fn task(path: &Path) -> DecodeTask {
-        DecodeTask { path: path.to_owned(), sender: mpsc::sync_channel(1).0, progress: Arc::default() }
+        DecodeTask { path: path.to_owned(), sender: mpsc::sync_channel(1).0, places: None, progress: Arc::default() }
     }
 
     fn names(queue: &DecodeQueue, decoder: DecoderKind, count: usize) -> Vec<String> {

@@ -18,7 +18,7 @@ use reeldeck_video::sampling::ClipPlan;
 use tracing::debug;
 
 use crate::decode::Decoded;
-use crate::jobs::{Job, JobQueue};
+use crate::jobs::{Job, JobQueue, Target};
 use crate::report::Reporter;
 use crate::write::{Extracted, Timings, Writer};
 
@@ -91,6 +91,12 @@ impl Extractor {
         Writer::start(&self.init, self.model.input().device(), convolutions, self.reporter.clone())
     }
 
+    /// The device and the memory for the decode threads.
+    pub(crate) fn target(&self) -> Target {
+        let input = self.model.input();
+        Target { device: input.device(), slabs: input.slabs() }
+    }
+
     /// Receives the frames from the decode thread, runs clips as their frames arrive, and hands their rows to the writer.
     fn extract(&self, job: &Job, writer: &Writer) -> Result<(Extraction, Timings), Failure> {
         let ended = || Failure::new(ErrorKind::Internal, "the decode thread ended without reporting a result");
@@ -127,7 +133,7 @@ impl Extractor {
                 Decoded::Frame(index, pixels) => {
                     let Some((_, runner)) = &mut work else { return Err(ended()) };
                     let before = runner.done();
-                    if runner.push(index, &pixels).map_err(model_failure)? > before {
+                    if runner.push_pixels(index, pixels).map_err(model_failure)? > before {
                         writer.rows(runner.take()).map_err(in_vain)?;
                         if writer.has_failed(job) {
                             return Err(Failure::new(ErrorKind::Internal, "the rows cannot be written"));

@@ -11,8 +11,13 @@ use anyhow::{Context, Result};
 use reeldeck_common::error::Failure;
 use reeldeck_common::protocol::{Init, JobId, MAX_LINE, ToWorker};
 use reeldeck_common::video::VideoName;
+use reeldeck_model::backbone::gpu_group_size;
+use reeldeck_model::device;
+use reeldeck_model::tch::Device;
+use reeldeck_model::upload::Slabs;
 use reeldeck_process::LineReader;
 use reeldeck_video::frames::Request;
+use tracing::warn;
 
 use crate::decode::{self, DecodeProgress, Decoded};
 use crate::decode_queue::{DecodeTask, QueueSender};
@@ -37,6 +42,15 @@ pub(crate) struct Job {
     pub(crate) decoded: Receiver<Decoded>,
     /// The progress of the decode thread.
     pub(crate) progress: Arc<DecodeProgress>,
+}
+
+/// Where the frames go.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// The device of the model.
+    pub(crate) device: Device,
+    /// Memory for frames from which it copies; `None` for a CPU.
+    pub(crate) slabs: Option<Slabs>,
 }
 
 /// The jobs in flight, in the order in which the model should take them.
@@ -80,6 +94,7 @@ pub(crate) fn messages() -> impl Iterator<Item = Result<ToWorker>> + Send + use<
 pub(crate) fn start(
     messages: impl Iterator<Item = Result<ToWorker>> + Send + 'static,
     init: &Init,
+    target: Target,
 ) -> Result<JobQueue, Failure> {
     let recipe = &init.recipe;
     let request =
@@ -92,10 +107,14 @@ pub(crate) fn start(
         let queue = Arc::clone(&queue);
         let gpu = gpu.clone().filter(|_| thread < streams);
         threads::spawn("decode", move || {
+            if let Err(error) = device::make_current(target.device) {
+                // Its crops are copied once more.
+                warn!("a decode thread cannot use the device: {error}");
+            }
             let gpu = gpu.as_ref().and_then(Gpu::decoder);
             let decoder = if gpu.is_some() { DecoderKind::Nvdec } else { DecoderKind::Cpu };
             while let Some((task, class)) = queue.take(decoder) {
-                let cost = decode::run(&task.path, &request, gpu.as_ref(), task.sender, &task.progress);
+                let cost = decode::run(&task.path, &request, gpu.as_ref(), task.sender, task.places, &task.progress);
                 if let (Some(class), Some((frames, busy))) = (class, cost) {
                     queue.record(decoder, class, frames, busy);
                 }
@@ -105,13 +124,25 @@ pub(crate) fn start(
     let (jobs, incoming) = mpsc::channel();
     // Frames, plus the plan and the end.
     let capacity = init.prefetch_frames.max(1) + 2;
+    // A slab has the frames of a group, whether or not all of them may wait.
+    let (slabs, prefetch) = (target.slabs, init.prefetch_frames);
+    let places = move |batch: usize| {
+        let group_size = gpu_group_size(batch);
+        slabs.filter(|_| group_size <= prefetch).map(|slabs| slabs.places(group_size))
+    };
     threads::spawn("jobs", move || {
         for message in messages {
             match message {
                 Ok(ToWorker::Extract { job, video, path, feature, batch }) => {
                     let (frames, decoded) = mpsc::sync_channel(capacity);
                     let progress = Arc::new(DecodeProgress::default());
-                    sender.push(DecodeTask { path: path.clone(), sender: frames, progress: Arc::clone(&progress) });
+                    let (path_to_decode, shared) = (path.clone(), Arc::clone(&progress));
+                    sender.push(DecodeTask {
+                        path: path_to_decode,
+                        sender: frames,
+                        places: places(batch),
+                        progress: shared,
+                    });
                     let job = Job { id: job, video, path, feature, batch, decoded, progress };
                     if jobs.send(job).is_err() {
                         return;

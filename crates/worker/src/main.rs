@@ -101,7 +101,7 @@ fn start(
         Extractor::new(init, reporter.clone()).map_err(|error| Failure::from_error(error.kind(), &error))?;
     memory::limit(init)?;
     let writer = extractor.start_writer()?;
-    let jobs = jobs::start(messages, init)?;
+    let jobs = jobs::start(messages, init, extractor.target())?;
     let device = match init.device.as_str() {
         "cpu" => format!("CPU, {} threads", reeldeck_model::tch::get_num_threads()),
         other => other.to_owned(),

@@ -104,8 +104,13 @@ impl Writer {
             threads.push(threads::spawn("write", move || finisher.run(&collected))?);
         }
         let (parts, waiting) = mpsc::sync_channel(MAX_WAITING);
-        let collector =
-            Collector { recipe: init.recipe.clone(), owner: init.owner.clone(), failed: Arc::clone(&failed), complete, current: None };
+        let collector = Collector {
+            recipe: init.recipe.clone(),
+            owner: init.owner.clone(),
+            failed: Arc::clone(&failed),
+            complete,
+            current: None,
+        };
         threads.push(threads::spawn("fetch", move || {
             device::make_current(device)?;
             collector.run(waiting)

@@ -5,7 +5,6 @@ use ffmpeg_next as ff;
 use super::{Request, Sink};
 use crate::error::VideoError;
 use crate::media::Media;
-use crate::memory;
 use crate::picture::Cropper;
 use crate::sampling::ClipPlan;
 
@@ -40,11 +39,12 @@ impl<'a> Delivery<'a> {
         if !self.needs(index) {
             return Ok(());
         }
-        let mut pixels = vec![];
-        memory::resize(&mut pixels, self.cropper.bytes())?;
-        self.size = self.cropper.run(frame, &mut pixels)?;
+        let (cropper, size) = (&mut self.cropper, &mut self.size);
         self.next = self.plan.next_needed(index + 1);
-        self.sink.frame(index, pixels)
+        self.sink.frame_into(index, cropper.bytes(), &mut |pixels| {
+            *size = cropper.run(frame, pixels)?;
+            Ok(())
+        })
     }
 
     pub(super) fn is_complete(&self) -> bool {

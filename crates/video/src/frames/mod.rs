@@ -16,6 +16,7 @@ use crate::accounting::FrameAccount;
 use crate::error::VideoError;
 use crate::index::PacketIndex;
 use crate::media::Media;
+use crate::memory;
 use crate::nvdec::Nvdec;
 use crate::resample::{Timing, resample};
 use crate::sampling::ClipPlan;
@@ -33,6 +34,20 @@ pub struct Request {
     pub limits: Limits,
 }
 
+/// Writes a crop to memory of its size.
+pub type Fill<'a> = dyn FnMut(&mut [u8]) -> Result<(), VideoError> + 'a;
+
+/// A crop of this many bytes in memory of its own.
+///
+/// # Errors
+/// If there is no memory, and the errors of `fill`.
+pub fn filled(bytes: usize, fill: &mut Fill<'_>) -> Result<Vec<u8>, VideoError> {
+    let mut pixels = vec![];
+    memory::resize(&mut pixels, bytes)?;
+    fill(&mut pixels)?;
+    Ok(pixels)
+}
+
 /// Receives the crops of a video. An error ends the extraction.
 pub trait Sink {
     /// Announces which frames will come. A second call invalidates everything before it: the fast pass turned out not to be exact.
@@ -47,6 +62,14 @@ pub trait Sink {
     /// # Errors
     /// [`VideoError::Stopped`] to end the extraction.
     fn frame(&mut self, index: u64, pixels: Vec<u8>) -> Result<(), VideoError>;
+
+    /// The same for a sink with memory of its own for the `bytes` bytes of the crop: `fill` writes all of them.
+    ///
+    /// # Errors
+    /// [`VideoError::Stopped`] to end the extraction, and the errors of `fill`.
+    fn frame_into(&mut self, index: u64, bytes: usize, fill: &mut Fill<'_>) -> Result<(), VideoError> {
+        self.frame(index, filled(bytes, fill)?)
+    }
 
     /// Called once per packet, also while no needed frame comes.
     ///
