@@ -8,21 +8,24 @@ import platform
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 import results
+from programs import ROOT, Programs, link, make_videos
 from sampler import Sampler
 from watch import run
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-SIZES = {"256p": (340, 256), "360p": (640, 360), "720p": (1280, 720)}
 # Videos to compare, of all lengths and with an odd number of lines: size, frames, consecutive B-frames.
 SHORT = [("256p", 280, 0), ("360p", 60, 3), ("360p", 280, 3), ("720p", 130, 2)]
 # Videos to measure: two minutes, as in HACS, where most videos have 360 lines.
 LONG = [("360p", 3600, 3), ("720p", 3600, 3)]
 # Number of links to each long video in the dataset.
 COPIES = 100
+# The same on another machine: videos that are small enough to copy, and so many that a precision takes some ten seconds.
+CARRIED = [("360p", 1800, 3), ("720p", 900, 3)]
+CARRIED_COPIES = {"fp32": 20, "tf32": 60, "bf16": 100}
 
 
 class Way(NamedTuple):
@@ -49,58 +52,62 @@ class Bench:
         if not named:
             raise SystemExit(f"gpu-check: --devices {self.device}: name one device, cuda:N or cpu")
         self.gpu = int(named[1]) if named[1] else None
-        self.bin = ROOT / "target" / ("release" if arguments.profile == "release" else "debug")
-        self.work = ROOT / "target/gpu-check"
+        self.prebuilt = arguments.prebuilt and arguments.prebuilt.resolve()
+        self.work = (arguments.work or ROOT / "target/gpu-check").resolve()
         self.log = self.work / "log"
+        self.programs = Programs(self.prebuilt, arguments.profile, self.log)
+        self.bin = self.programs.bin
+        self.started = time.monotonic()
         self.clips = 8 if arguments.quick else 100
         self.short: list[Path] = []
         self.long: list[Path] = []
         self.peer = None
-        self.torch = arguments.torch
+        self.torch = arguments.torch and arguments.torch.resolve()
+        # Precisions that the GPU lacks.
+        self.lacking: set[str] = set()
         self.found = {"device": self.device, "processor": processor(), "kernel": platform.release(), "cores": cores(),
                       "clips": self.clips, "quick": arguments.quick, "features": {}, "crops": None, "rows": [], "fed": {}, "decode": {}}
 
     def prepare(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
         self.log.unlink(missing_ok=True)
-        self.cargo("build", "-p", "reeldeck-probe", "--example", "decode")
-        short, long = (SHORT[:2], SHORT[:1]) if self.arguments.quick else (SHORT, LONG)
-        self.short, self.long = self.make(short), self.make(long)
-        for name, files, copies in (("short", self.short, 1), ("long", self.long, 2 if self.arguments.quick else COPIES)):
-            folder = self.work / name / "Bench"
-            shutil.rmtree(folder.parent, ignore_errors=True)
-            folder.mkdir(parents=True)
-            for file in files:
-                for copy in range(copies):
-                    os.link(file, folder / f"{file.stem}_{copy:03}.mp4")
-        if not self.arguments.no_peer:
+        self.programs.build()
+        short, long = (SHORT[:2], SHORT[:1]) if self.arguments.quick else (SHORT, CARRIED if self.prebuilt else LONG)
+        videos = (self.prebuilt or self.work) / "videos"
+        self.short, self.long = (make_videos(self.bin / "reeldeck-probe", videos, wanted) for wanted in (short, long))
+        copies = 2 if self.arguments.quick else COPIES
+        self.dataset("short", self.short, 1)
+        for precision, carried in CARRIED_COPIES.items():
+            self.dataset(f"long-{precision}", self.long, min(carried, copies) if self.prebuilt else copies)
+        if not self.arguments.no_peer and not self.prebuilt:
             self.peer = subprocess.run(["scripts/peer.sh"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-        if self.gpu is not None and self.torch is None:
+        if self.torch is None and (self.gpu is not None or self.prebuilt):
             question = "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
             asked = subprocess.run([self.peer or "python3", "-I", "-c", question], capture_output=True, text=True)
             if asked.returncode != 0:
                 raise SystemExit("gpu-check: no PyTorch found: name its folder with --torch, or install it for python3")
             self.torch = Path(asked.stdout.strip())
+        if self.prebuilt:
+            # Its worker has no libtorch of its own.
+            before = os.environ.get("LD_LIBRARY_PATH")
+            os.environ["LD_LIBRARY_PATH"] = f"{self.torch / 'lib'}:{before}" if before else str(self.torch / "lib")
         self.weights()
 
-    def make(self, wanted: list) -> list[Path]:
-        """Generates missing videos."""
-        made = []
-        for seed, (size, frames, bf) in enumerate(wanted):
-            file = self.work / "videos" / f"v_{size}_{frames}_{bf}.mp4"
-            made.append(file)
-            if file.exists():
-                continue
-            file.parent.mkdir(exist_ok=True)
-            print(f"generating {file.name} …", flush=True)
-            part = file.with_name(f"{file.stem}.part.mp4")
-            width, height = SIZES[size]
-            options = {"preset": "veryfast", "crf": "26", "g": "150", "bf": str(bf)}
-            video = {"width": width, "height": height, "frames": frames, "options": options, "seed": seed}
-            job = json.dumps([{"file": str(part), "video": video}]).encode()
-            subprocess.run([self.bin / "reeldeck-probe", "synth"], input=job, check=True)
-            part.rename(file)
-        return made
+    def dataset(self, name: str, files: list[Path], copies: int) -> None:
+        """Makes a dataset folder with several names for each file."""
+        folder = self.work / name / "Bench"
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for file in files:
+            for copy in range(copies):
+                link(file, folder / f"{file.stem}_{copy:03}.mp4")
+
+    def is_late(self, what: str) -> bool:
+        """Whether there is no time left for a measurement, which is said."""
+        late = self.arguments.minutes is not None and time.monotonic() - self.started > self.arguments.minutes * 60
+        if late:
+            print(f"{what}: not measured, because {self.arguments.minutes:g} minutes have passed", flush=True)
+        return late
 
     def weights(self) -> None:
         """Writes the seeded weights to a file for both programs, and recipes that name it."""
@@ -111,26 +118,13 @@ class Bench:
             subprocess.run([self.bin / "reeldeck", "seeded-checkpoint", part], check=True)
             part.rename(self.checkpoint)
         digest = hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()
-        recipe = (ROOT / "assets/recipes/slowonly-r50-8x8-k700.toml").read_text()
+        recipe = ((self.prebuilt or ROOT) / "assets/recipes/slowonly-r50-8x8-k700.toml").read_text()
         recipe = recipe[: recipe.index("# The file named in")] + recipe[recipe.index("[damage]"):]
         recipe += f'\n[checkpoint]\nurl = ""\nsha256_prefix = "{digest[:8]}"\n'
         for precision in ("fp32", "tf32", "bf16"):
             made = recipe.replace('precision = "fp32"', f'precision = "{precision}"').replace("clips = 100", f"clips = {self.clips}")
             made = made.replace('name = "slowonly-r50-8x8-k700"', f'name = "gpu-{precision}"')
             (self.work / f"{precision}.toml").write_text(made)
-
-    def cargo(self, *words) -> str:
-        words = [str(word) for word in words]
-        at = words.index("--") if "--" in words else len(words)
-        command = ["cargo", *words[:at], "--quiet", "--profile", self.arguments.profile, *words[at:]]
-        with self.log.open("ab") as errors:
-            ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, env=self.environment)
-        if ran.returncode != 0:
-            raise SystemExit(f"gpu-check: {' '.join(command)} failed; its output is at the end of {self.log}")
-        return ran.stdout
-
-    # Environment for cargo, which selects the libtorch of the GPU.
-    environment: dict | None = None
 
     def doctor(self) -> None:
         print("```", flush=True)
@@ -140,7 +134,7 @@ class Bench:
 
     def config(self, device: str, way: Way, together: int = 0) -> Path:
         path = self.work / "config.toml"
-        torch = "" if self.torch is None else str(self.torch)
+        torch = "" if self.torch is None or self.gpu is None else str(self.torch)
         text = f'devices = "{device}"\nroot = "short"\n[worker]\nbatch = {together}\n'
         path.write_text(f"{text}[cuda]\ntorch = {json.dumps(torch)}\nnvdec = \"{way.nvdec}\"\n")
         return path
@@ -161,9 +155,15 @@ class Bench:
         [folder] = (self.work / "out" / name / "features").iterdir()
         return [results.feature(file) for file in sorted((folder / "Bench").iterdir())]
 
+    def lacks(self, precision: str) -> bool:
+        """Whether the worker has just refused a precision because the GPU lacks it."""
+        if "has compute capability" in self.log.read_text(errors="replace")[-4000:]:
+            self.lacking.add(precision)
+        return precision in self.lacking
+
     def decode(self, files: list[Path], gpu: int | None, threads: int, rounds: int) -> dict:
         """Measures the decoder alone."""
-        command = [self.bin / "examples/decode", "--threads", threads, "--rounds", rounds]
+        command = [self.programs.decode(), "--threads", threads, "--rounds", rounds]
         command += [] if gpu is None else ["--nvdec", gpu]
         ran = subprocess.run([str(word) for word in [*command, *files]], capture_output=True, text=True)
         if ran.returncode != 0:
@@ -171,7 +171,7 @@ class Bench:
         return json.loads(ran.stdout)
 
     def measure(self) -> None:
-        rounds = 2 if self.arguments.quick else 40
+        rounds = 2 if self.arguments.quick else 10 if self.prebuilt else 40
         ways = [("cpu", None)] + ([] if self.gpu is None else [("nvdec", self.gpu)])
         for name, gpu in ways:
             with Sampler(self.gpu) as sampler:
@@ -180,10 +180,12 @@ class Bench:
             print(f"decoding alone by {name}: {took['videos_per_s']:.2f} videos/s", flush=True)
         precisions = ("fp32", "tf32", "bf16") if self.gpu is not None else ("fp32", "bf16")
         for precision in precisions:
+            if precision in self.lacking or self.is_late(precision):
+                continue
             self.fed(precision)
             for way in WAYS if self.gpu is not None else (CORES,):
                 with Sampler(self.gpu) as sampler:
-                    took, reports = self.batch("table", "long", precision, self.device, way)
+                    took, reports = self.batch("table", f"long-{precision}", precision, self.device, way)
                 by_nvdec = sum(report["nvdec"] for report in reports)
                 label = f"reeldeck {precision}, decoded by {way.words}"
                 self.row(label, len(reports), took, sampler, decoders=list(way.decoders), by_nvdec=by_nvdec)
@@ -192,22 +194,21 @@ class Bench:
 
     def fed(self, precision: str) -> None:
         """Measures the network alone, and the peak of the device's matrix units."""
-        self.environment = dict(os.environ)
+        environment = dict(os.environ)
         if self.gpu is not None:
             lib = str(self.torch / "lib")
             others = os.environ.get("LD_LIBRARY_PATH")
-            self.environment |= {"REELDECK_TORCH_LIB": lib, "LD_LIBRARY_PATH": f"{lib}:{others}" if others else lib}
+            environment |= {"REELDECK_TORCH_LIB": lib, "LD_LIBRARY_PATH": f"{lib}:{others}" if others else lib}
             if precision != "tf32":
-                self.environment["NVIDIA_TF32_OVERRIDE"] = "0"
-        for name, more in ((precision, []), (f"{precision}, convolutions not fused", ["--unfused"])):
-            words = ["fed", "--device", self.device, "--precision", precision, "--threads", cores(), *more]
-            said = self.cargo("bench", "-p", "reeldeck-worker", "--bench", "table", "--", *words)
-            self.found["fed"][name] = json.loads(said.splitlines()[-1])
+                environment["NVIDIA_TF32_OVERRIDE"] = "0"
+        ways = [(precision, []), (f"{precision}, convolutions not fused", ["--unfused"])]
+        for name, more in ways[:1] if self.prebuilt else ways:
+            words = ["--device", self.device, "--precision", precision, "--threads", cores(), *more]
+            self.found["fed"][name] = self.programs.network(words, environment)
             print(f"the network alone, {name}: {self.found['fed'][name]['clips_per_s']:.2f} clips/s", flush=True)
-        self.environment = None
 
     def run_peer(self) -> None:
-        data = self.work / "long"
+        data = self.work / "long-fp32"
         names = sorted(str(file.relative_to(data)) for file in data.glob("*/*"))
         listed = self.work / "list.txt"
         listed.write_text("".join(f"{name} -1\n" for name in names))

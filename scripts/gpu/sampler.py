@@ -28,7 +28,10 @@ class Sampler:
     def __enter__(self):
         if self.gpu is not None:
             command = ["nvidia-smi", f"--id={self.gpu}", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits", "-lms", "500"]
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            try:
+                self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            except FileNotFoundError: # some containers lack it
+                return self
             self.reader = threading.Thread(target=lambda: self.samples.extend(map(parse, self.process.stdout)))
             self.reader.start()
         return self

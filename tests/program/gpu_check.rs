@@ -9,13 +9,25 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A folder with a fake `nvidia-smi`, to be first in PATH.
+/// A folder with a fake `nvidia-smi`, to be first in PATH, and a `python3` whose PyTorch sees no GPU.
 fn made_up(script: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("nvidia-smi");
+    add(dir.path(), "nvidia-smi", script);
+    add(dir.path(), "python3", &python(false));
+    dir
+}
+
+fn add(dir: &Path, name: &str, script: &str) {
+    let path = dir.join(name);
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    dir
+}
+
+/// A `python3` that is the next one in PATH, but for its PyTorch.
+fn python(sees_gpu: bool) -> String {
+    let code = i32::from(!sees_gpu);
+    let real = "real=$(PATH=${PATH#*:} command -v python3)";
+    format!("case \"$*\" in *torch.cuda*) exit {code} ;; esac\n{real}\nexec \"$real\" \"$@\"")
 }
 
 fn run(program: &Path, arguments: &[&str], first: &Path) -> Output {
@@ -54,8 +66,40 @@ fn one_gpu_or_the_cpu_is_enough() {
         let (code, said) = check(&arguments, first);
         assert!(code == Some(0) && said.contains("usage: check.py"), "{said}");
     }
+    // Some containers have no nvidia-smi.
+    let torch = made_up("exit 127");
+    add(torch.path(), "python3", &python(true));
+    let (code, said) = check(&["--help"], torch.path());
+    assert!(code == Some(0) && said.contains("usage: check.py"), "{said}");
     let (code, said) = check(&["--devices", "cuda:x"], one.path());
     assert!(code == Some(1) && said.contains("name one device"), "{said}");
+}
+
+#[test]
+fn a_prepared_folder_is_checked_before_anything_else() {
+    let (dir, folder) = (made_up(FAILS), tempfile::tempdir().unwrap());
+    let (code, said) = check(&["--devices", "cpu", "--prebuilt", folder.path().to_str().unwrap()], dir.path());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("has no reeldeck, reeldeck-worker, reeldeck-probe"), "{said}");
+    assert!(said.contains("scripts/gpu-check.sh --prepare DIR"), "{said}");
+}
+
+/// The scripts that a prepared folder has import only each other and the standard library.
+#[test]
+fn a_prepared_folder_has_all_scripts_that_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let prepare = fs::read_to_string(root().join("scripts/gpu/prepare.sh")).unwrap();
+    let copies = prepare.lines().filter(|line| line.starts_with("cp ")).collect::<Vec<_>>().join("\n");
+    let script = format!("mkdir -p \"$into\"/{{assets/recipes,scripts/gpu,scripts/bench}}\n{copies}");
+    let copied = Command::new("bash").args(["-ec", &script]).env("into", folder.path()).current_dir(root()).status();
+    assert!(copied.unwrap().success());
+    let program = folder.path().join("scripts/gpu-check.sh");
+    let (dir, folder) = (made_up(FAILS), folder.path().to_str().unwrap());
+    let output = run(&program, &["--devices", "cpu", "--prebuilt", folder, "--help"], dir.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = run(&program, &["--devices", "cpu", "--prebuilt", folder], dir.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("has no reeldeck, reeldeck-worker, reeldeck-probe"), "{said}");
 }
 
 /// Means over the reported values. Values that a card or a driver does not report are left out.
