@@ -104,6 +104,12 @@ impl FromStr for DeviceList {
             }
             devices.resize(devices.len() + count, device);
         }
+        // A worker on the CPU would take the cores that decode for the GPU, which is a hundred times faster.
+        if devices.contains(&Device::Cpu) && devices.iter().any(|device| *device != Device::Cpu) {
+            return Err(format!(
+                "`{text}`: the GPUs need the processor for decoding, and a worker on it would make the run slower; leave out `cpu`"
+            ));
+        }
         Ok(Self::These(devices))
     }
 }
@@ -121,7 +127,7 @@ mod tests {
         use Device::*;
         assert_eq!("cpu".parse(), these(&[Cpu]));
         assert_eq!("cpu*2".parse(), these(&[Cpu, Cpu]));
-        assert_eq!(" cuda:1, cuda:0*2 ,cpu".parse(), these(&[Cuda(1), Cuda(0), Cuda(0), Cpu]));
+        assert_eq!(" cuda:1, cuda:0*2 ".parse(), these(&[Cuda(1), Cuda(0), Cuda(0)]));
         assert_eq!("cuda:127".parse(), these(&[Cuda(127)]));
         assert_eq!("all".parse(), Ok(DeviceList::All));
         for device in [Cpu, Cuda(0), Cuda(15)] {
@@ -150,6 +156,8 @@ mod tests {
             ("cpu,", "write `all` alone"),
             ("all,cpu", "write `all` alone"),
             ("all*2", "write `all` alone"),
+            ("cpu,cuda:0", "leave out `cpu`"),
+            ("cuda:0*2,cpu*3", "leave out `cpu`"),
         ] {
             let error = text.parse::<DeviceList>().unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
