@@ -17,6 +17,8 @@ pub enum Event {
     EngineStarted,
     /// A worker has loaded its model: a description of its device, and the load time in milliseconds.
     Ready(WorkerProcess, String, u64),
+    /// A worker's GPU has so many bytes of free memory that the default is at most so many clips in a pass.
+    LittleMemory(WorkerProcess, u64, usize),
     /// Something that users should know about a worker.
     Warning(WorkerProcess, String),
     /// A worker cannot work and exits.
@@ -88,6 +90,7 @@ impl Event {
         match self {
             Self::Ready(process, ..)
             | Self::Warning(process, _)
+            | Self::LittleMemory(process, ..)
             | Self::Fatal(process, _)
             | Self::Progress(process, ..)
             | Self::Done(process, ..)

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub owner: Owner,
     /// The first message to each worker.
     pub inits: Vec<Init>,
+    /// The number of clips in a pass is the default, and may shrink with the memory of a GPU.
+    pub default_batch: bool,
     /// How each worker is started.
     pub launches: Vec<Launch>,
     /// Checks the output folder during a hold.

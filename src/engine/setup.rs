@@ -206,6 +206,7 @@ pub(crate) fn plan(
         layout: layout.clone(),
         owner: owner.clone(),
         inits: devices.iter().map(init).collect(),
+        default_batch: settings.worker.batch == 0,
         launches: devices.iter().map(launch).collect(),
         output: output.with_context(|| format!("failed to look at {}", layout.out().display()))?,
         journal: crash_recovery::journal(&private, &registration.id())

@@ -9,8 +9,10 @@ use crate::config::{Device, NvdecUse, Settings};
 /// Buffered frames may fill this fraction (1/n) of the memory that is free at the start of a run.
 const PREFETCH_PART: u64 = 4;
 
-/// The default number of videos that NVDEC decodes at a time. A GPU has one to seven decoders, and each is idle while a
-/// video begins and ends.
+/// The frames of a group on a GPU.
+const GROUP: u64 = 64;
+
+/// The default number of videos that NVDEC decodes at a time. The worker lowers it on a card with few decoders.
 const STREAMS: usize = 8;
 
 /// `chosen`, or `otherwise` if it is 0, which means the default.
@@ -79,7 +81,9 @@ impl Sizes {
     pub(crate) fn nvdec(&self, device: Device) -> Option<Nvdec> {
         let streams = self.capacity(device).streams;
         match device {
-            Device::Cuda(gpu) if streams > 0 => Some(Nvdec { gpu: gpu as usize, streams }),
+            Device::Cuda(gpu) if streams > 0 => {
+                Some(Nvdec { gpu: gpu as usize, streams, is_default: self.streams == 0 })
+            }
             _ => None,
         }
     }
@@ -100,6 +104,8 @@ pub(crate) fn prefetch(settings: &Settings, is_cpu: bool, in_flight: usize, free
     let sampling = settings.recipe.sampling;
     let whole = (sampling.usual_rows() * sampling.length).min(10_000);
     let wish = or(settings.worker.prefetch_frames, if is_cpu { 64 } else { whole });
+    // Frames for a GPU wait in pinned memory, which libtorch allocates in powers of two for a group of frames.
+    let frame = if is_cpu { frame } else { (frame * GROUP).next_power_of_two() / GROUP };
     let most = free / PREFETCH_PART / frame.max(1) / in_flight.max(1) as u64;
     wish.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1)
 }
@@ -126,7 +132,7 @@ mod tests {
             let sizes = sizes(threads, nvdec, streams);
             let expected = Capacity { decoders, streams: by_nvdec, capacity: 2 * decoders + 1 };
             assert_eq!(sizes.capacity(Device::Cuda(3)), expected, "{sizes:?}");
-            let asked = (by_nvdec > 0).then_some(Nvdec { gpu: 3, streams: by_nvdec });
+            let asked = (by_nvdec > 0).then_some(Nvdec { gpu: 3, streams: by_nvdec, is_default: streams == 0 });
             assert_eq!(sizes.nvdec(Device::Cuda(3)), asked, "{sizes:?}");
             let on_cpu = Capacity { decoders: threads, streams: 0, capacity: threads + 1 };
             assert_eq!((sizes.capacity(Device::Cpu), sizes.nvdec(Device::Cpu)), (on_cpu, None), "{sizes:?}");
@@ -139,7 +145,10 @@ mod tests {
         let frame = settings.recipe.transform.frame_bytes() as u64;
         assert_eq!(prefetch(&settings, true, 2, 64 << 30), 64);
         assert_eq!(prefetch(&settings, false, 33, 64 << 30), 800);
-        assert_eq!(prefetch(&settings, false, 10, 4 * 10 * 37 * frame), 37, "a quarter of the memory");
+        let pinned = (frame * 64).next_power_of_two() / 64;
+        assert!(pinned > frame);
+        assert_eq!(prefetch(&settings, false, 10, 4 * 10 * 37 * pinned), 37, "a quarter of the memory");
+        assert_eq!(prefetch(&settings, true, 10, 4 * 10 * 37 * frame), 37);
         assert_eq!(prefetch(&settings, false, 10, 0), 1);
         settings.worker.prefetch_frames = 5;
         assert_eq!(prefetch(&settings, false, 33, 64 << 30), 5);

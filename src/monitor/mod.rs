@@ -15,7 +15,7 @@ pub(crate) mod gpu;
 mod host;
 
 use disk::Disk;
-use gpu::{Gpus, assign};
+use gpu::{Gpus, PciAddress, Place, assign};
 use host::Host;
 
 /// Time between two measurements.
@@ -35,7 +35,7 @@ pub(crate) struct Reading {
 
 /// The running monitor. It ends when dropped.
 pub(crate) struct Monitor {
-    pids: Arc<Mutex<Vec<Option<u32>>>>,
+    places: Arc<Mutex<Vec<Place>>>,
     end: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -53,9 +53,9 @@ impl Monitor {
         wanted: impl Fn() -> bool + Send + 'static,
         tell: impl Fn(Reading) + Send + 'static,
     ) -> io::Result<Self> {
-        let pids = Arc::new(Mutex::new(vec![None; devices.len()]));
+        let places = Arc::new(Mutex::new(vec![Place::default(); devices.len()]));
         let (end, ended) = mpsc::channel();
-        let shared = Arc::clone(&pids);
+        let shared = Arc::clone(&places);
         let disk = Disk::start(out)?;
         let thread = reeldeck_common::thread::spawn("monitor", move || {
             let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
@@ -68,19 +68,26 @@ impl Monitor {
                     continue;
                 }
                 last = Some(Instant::now());
-                let pids = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let places = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let gpus = if any_gpu { gpus.read() } else { vec![] };
-                tell(measure(&devices, &pids, &gpus, visible.as_deref(), &mut host, disk.last()));
+                tell(measure(&devices, &places, &gpus, visible.as_deref(), &mut host, disk.last()));
             }
         })?;
-        Ok(Self { pids, end: Some(end), thread: Some(thread) })
+        Ok(Self { places, end: Some(end), thread: Some(thread) })
     }
 
     /// Sets the process of a worker.
     pub(crate) fn set_pid(&self, worker: usize, pid: Option<u32>) {
-        if let Some(place) = self.pids.lock().unwrap_or_else(PoisonError::into_inner).get_mut(worker) {
-            *place = pid;
-        }
+        self.set(worker, |place| place.pid = pid);
+    }
+
+    /// Sets the address of a worker's GPU, as the worker has reported it.
+    pub(crate) fn set_pci(&self, worker: usize, pci: Option<PciAddress>) {
+        self.set(worker, |place| place.pci = pci);
+    }
+
+    fn set(&self, worker: usize, set: impl FnOnce(&mut Place)) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).get_mut(worker).map(set);
     }
 }
 
@@ -96,17 +103,18 @@ impl Drop for Monitor {
 
 fn measure(
     devices: &[String],
-    pids: &[Option<u32>],
+    places: &[Place],
     gpus: &[gpu::Gpu],
     visible: Option<&str>,
     host: &mut Host,
     disk: Option<[u64; 2]>,
 ) -> Reading {
-    let processes = host.measure(pids);
+    let pids: Vec<_> = places.iter().map(|place| place.pid).collect();
+    let processes = host.measure(&pids);
     let machine = Machine { disk, disk_needed: None, ..host.machine() };
     let total = machine.memory.map(|[_, total]| total);
     let gauges =
-        devices.iter().zip(assign(devices, pids, gpus, visible)).zip(processes).map(|((device, gpu), process)| {
+        devices.iter().zip(assign(devices, places, gpus, visible)).zip(processes).map(|((device, gpu), process)| {
             match gpu.and_then(|at| gpus.get(at)) {
                 Some(gpu) => gpu.gauges,
                 // If a GPU reports nothing, the CPU use of its worker must not be shown instead.

@@ -13,7 +13,7 @@ use crate::source::SourceStamp;
 use crate::video::VideoName;
 
 /// The version of the protocol. It changes with every incompatible change of a message.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The longest line that workers and probes send or accept, in bytes without the line break.
 pub const MAX_LINE: usize = 1 << 20;
@@ -105,6 +105,8 @@ pub struct Nvdec {
     pub gpu: usize,
     /// How many of the [`Init::decoders`] use NVDEC. The others use the CPU.
     pub streams: usize,
+    /// `streams` is a default: the worker uses fewer if the card has few decoders.
+    pub is_default: bool,
 }
 
 /// Where the weights come from.
@@ -131,6 +133,13 @@ pub enum FromWorker {
         device: String,
         /// Milliseconds from the start of the process to this message.
         load_ms: u64,
+    },
+    /// What the driver reports about the worker's GPU, before [`FromWorker::Ready`]. Not sent if it reports nothing.
+    Gpu {
+        /// Its address on the PCI bus, such as `0000:3b:00.0`. CUDA's numbers are not those of other programs.
+        pci: Option<String>,
+        /// Its free memory in bytes before the model is loaded.
+        free: Option<u64>,
     },
     /// Something that users should know about the worker, which works nevertheless.
     Warning {

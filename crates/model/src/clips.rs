@@ -295,7 +295,7 @@ mod tests {
             }
             runner.finish().unwrap().fetch().unwrap()
         };
-        for count in [1, 2, 5, 6, 10, 11, 20, 21, 50] {
+        for count in [1, 2, 5, 6, 11, 21] {
             let (plain, padded) = (run(count, false), run(count, true));
             assert_eq!(padded.clips, count);
             assert_eq!((padded.pooled.len(), padded.logits.len()), (plain.pooled.len(), plain.logits.len()));
@@ -305,7 +305,7 @@ mod tests {
         }
         assert!(sizes.borrow().len() > 6, "without padding there are more: {sizes:?}");
         sizes.borrow_mut().clear();
-        (1..=50).for_each(|count| drop(run(count, true)));
+        [1, 2, 3, 7, 12, 13, 26].into_iter().for_each(|count| drop(run(count, true)));
         let expected = [("clips", 5), ("clips", 10), ("clips", 20), ("frames", 16), ("frames", 32), ("frames", 64)];
         assert_eq!(*sizes.borrow(), expected.into());
         let runner = ClipRunner::new(&model, vec![], 1);

@@ -9,6 +9,7 @@ use reeldeck_process::confine;
 use tch::{Device, Kind, Tensor};
 use tracing::warn;
 
+use crate::driver;
 use crate::error::ModelError;
 use crate::native::check;
 
@@ -92,7 +93,8 @@ pub fn find(name: &str) -> Result<Device, ModelError> {
     let number = number.ok_or_else(|| ModelError::Device(format!("no device is called {name:?}")))?;
     let count = tch::Cuda::device_count();
     if !tch::Cuda::is_available() || number as i64 >= count {
-        return Err(ModelError::Device(format!("{name} is not there: libtorch sees {count} CUDA devices")));
+        let why = driver::problem().map(|problem| format!("; the driver: {problem}")).unwrap_or_default();
+        return Err(ModelError::Device(format!("{name} is not there: libtorch sees {count} CUDA devices{why}")));
     }
     Ok(Device::Cuda(number))
 }
@@ -127,23 +129,6 @@ fn loaded_by_name(folder: &Path) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
-}
-
-/// Lets CUDA's driver create its device files and load its kernel module, for which it starts a setuid program. Call it before
-/// [`confine::harden`], which prevents that. Without a driver it does nothing.
-pub fn start_driver() {
-    // SAFETY: loading the driver and calling this function are what every program that uses CUDA does first.
-    unsafe {
-        let driver = libc::dlopen(c"libcuda.so.1".as_ptr(), libc::RTLD_NOW);
-        if driver.is_null() {
-            return;
-        }
-        let start = libc::dlsym(driver, c"cuInit".as_ptr());
-        if !start.is_null() {
-            let start: unsafe extern "C" fn(libc::c_uint) -> libc::c_int = std::mem::transmute(start);
-            start(0);
-        }
-    }
 }
 
 unsafe extern "C" {
@@ -203,7 +188,6 @@ mod tests {
 
     #[test]
     fn without_cuda_no_gpu_can_be_made_current() {
-        start_driver();
         assert!(make_current(Device::Cpu).is_ok());
         for gpu in [0, 127, 1000] {
             assert!(make_current(Device::Cuda(gpu)).is_err(), "{gpu}");

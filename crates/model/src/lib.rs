@@ -13,6 +13,7 @@ mod cpu;
 mod cudnn;
 pub mod device;
 mod download;
+pub mod driver;
 mod ends;
 mod error;
 pub mod expansion;

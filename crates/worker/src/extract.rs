@@ -12,7 +12,7 @@ use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::ClipRunner;
-use reeldeck_model::{Backbone, Choice, ModelError, device};
+use reeldeck_model::{Backbone, Choice, ModelError, device, driver};
 use reeldeck_video::frames::Extraction;
 use reeldeck_video::sampling::ClipPlan;
 use tracing::debug;
@@ -32,6 +32,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) struct Extractor {
     init: Init,
     model: Box<dyn Backbone>,
+    /// The number of the GPU's video decoders, if it is known.
+    video_decoders: Option<usize>,
     reporter: Reporter,
 }
 
@@ -52,6 +54,11 @@ impl Extractor {
         }
         let device = device::find(&init.device)?;
         device::make_current(device)?;
+        let gpu = driver::ask(device);
+        if let Some(gpu) = &gpu {
+            gpu.check(init.recipe.precision)?;
+            let _ = reporter.send(&FromWorker::Gpu { pci: gpu.pci.clone(), free: gpu.free });
+        }
         let checkpoint = match &init.checkpoint {
             CheckpointSource::Seeded => None,
             CheckpointSource::Url(url) => {
@@ -62,7 +69,8 @@ impl Extractor {
         };
         let choice = init.algorithms.as_deref().map_or(Choice::Direct, Choice::Fastest);
         let model = reeldeck_model::load(&init.recipe, checkpoint, device, choice)?;
-        Ok(Self { init: init.clone(), model, reporter })
+        let video_decoders = gpu.map(|gpu| gpu.video_decoders());
+        Ok(Self { init: init.clone(), model, video_decoders, reporter })
     }
 
     /// Extracts all jobs with this writer.
@@ -94,7 +102,7 @@ impl Extractor {
     /// The device and the memory for the decode threads.
     pub(crate) fn target(&self) -> Target {
         let input = self.model.input();
-        Target { device: input.device(), slabs: input.slabs() }
+        Target { device: input.device(), slabs: input.slabs(), video_decoders: self.video_decoders }
     }
 
     /// Receives the frames from the decode thread, runs clips as their frames arrive, and hands their rows to the writer.

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use anyhow::{Context, Result};
 use reeldeck_common::error::Failure;
-use reeldeck_common::protocol::{Init, JobId, MAX_LINE, ToWorker};
+use reeldeck_common::protocol::{Init, JobId, MAX_LINE, Nvdec, ToWorker};
 use reeldeck_common::video::VideoName;
 use reeldeck_model::backbone::gpu_group_size;
 use reeldeck_model::device;
@@ -51,6 +51,8 @@ pub(crate) struct Target {
     pub(crate) device: Device,
     /// Memory for frames from which it copies; `None` for a CPU.
     pub(crate) slabs: Option<Slabs>,
+    /// The number of its video decoders, if it is known.
+    pub(crate) video_decoders: Option<usize>,
 }
 
 /// The jobs in flight, in the order in which the model should take them.
@@ -86,6 +88,13 @@ pub(crate) fn messages() -> impl Iterator<Item = Result<ToWorker>> + Send + use<
     std::iter::from_fn(move || input.next_message().context("failed to read a message from the engine").transpose())
 }
 
+/// The number of videos that NVDEC decodes at a time. Each of its decoders is idle while a video begins and ends, so that two
+/// streams keep it busy; more would only wait.
+fn streams(nvdec: Nvdec, video_decoders: Option<usize>) -> usize {
+    let most = video_decoders.filter(|_| nvdec.is_default).map_or(usize::MAX, |decoders| decoders * 2);
+    nvdec.streams.min(most)
+}
+
 /// Starts the decode threads and the thread that receives jobs. The jobs come in the order of their messages, and end after
 /// [`ToWorker::Finish`].
 ///
@@ -99,14 +108,18 @@ pub(crate) fn start(
     let recipe = &init.recipe;
     let request =
         Request { sampling: recipe.sampling, transform: recipe.transform, damage: recipe.damage, limits: init.limits };
-    let streams = init.nvdec.map_or(0, |nvdec| nvdec.streams);
+    let asked = init.nvdec.map_or(0, |nvdec| nvdec.streams);
+    let streams = init.nvdec.map_or(0, |nvdec| streams(nvdec, target.video_decoders));
     let gpu = init.nvdec.and_then(Gpu::find);
-    let decoders = init.decoders.max(1);
+    let decoders = (init.decoders - (asked - streams).min(init.decoders)).max(1);
     let (sender, queue) = QueueSender::new(gpu.is_some() && streams < decoders, init.limits);
     for thread in 0..decoders {
         let queue = Arc::clone(&queue);
         let gpu = gpu.clone().filter(|_| thread < streams);
         threads::spawn("decode", move || {
+            if target.device != Device::Cpu {
+                threads::yield_to_model();
+            }
             if let Err(error) = device::make_current(target.device) {
                 // Its crops are copied once more.
                 warn!("a decode thread cannot use the device: {error}");
@@ -175,6 +188,13 @@ mod tests {
         let video = VideoName::new("A/v.mp4").unwrap();
         let (path, feature, decoded) = (PathBuf::new(), PathBuf::new(), mpsc::channel().1);
         Job { id, video, path, feature, batch: 1, decoded, progress }
+    }
+
+    #[test]
+    fn a_card_with_few_video_decoders_gets_few_streams_unless_a_number_is_configured() {
+        let default = Nvdec { gpu: 0, streams: 8, is_default: true };
+        assert_eq!([None, Some(1), Some(3), Some(7)].map(|decoders| streams(default, decoders)), [8, 2, 6, 8]);
+        assert_eq!(streams(Nvdec { is_default: false, ..default }, Some(1)), 8);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail};
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{FromWorker, Init, ToWorker, VERSION};
 use reeldeck_common::versions::LIBTORCH;
-use reeldeck_model::device;
+use reeldeck_model::{device, driver};
 use reeldeck_process::confine;
 use tracing::{info, warn};
 
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     logging::init();
     // Only a worker on a GPU has this.
     if std::env::var_os("REELDECK_TORCH_LIB").is_some() {
-        device::start_driver();
+        driver::start();
     }
     let hardened = confine::harden().context("failed to give up privileges and core dumps");
     let mut arguments = std::env::args_os().skip(1);

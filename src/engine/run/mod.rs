@@ -322,6 +322,9 @@ impl Engine {
             {
                 self.look_for_dataset(process, job, failure, source);
             }
+            Incoming::Worker(process, WorkerMessage::Message(FromWorker::Gpu { pci, free })) => {
+                self.found_gpu(process, pci.as_deref(), free);
+            }
             Incoming::Worker(process, message) => {
                 if let Some(event) = worker_messages::translate(process, message) {
                     self.handle(event);

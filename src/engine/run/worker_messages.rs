@@ -13,6 +13,7 @@ use crate::engine::assess;
 use crate::engine::dataset_folder::LOOK_TIMEOUT;
 use crate::engine::state::Progress;
 use crate::engine::worker::End;
+use crate::monitor::gpu::PciAddress;
 
 /// How long the search for unreported features may take: the output folder may not respond.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -87,6 +88,27 @@ impl Engine {
     }
 }
 
+/// A GPU with less free memory than this has room for [`SMALL_BATCH`] clips only. A worker with the default of 20 clips takes some
+/// 6 GB.
+const SMALL_MEMORY: u64 = 10 << 30;
+const SMALL_BATCH: usize = 5;
+
+impl Engine {
+    /// Reacts to what the driver reports about a worker's GPU.
+    pub(super) fn found_gpu(&mut self, process: WorkerProcess, pci: Option<&str>, free: Option<u64>) {
+        if !self.state.is_current(process) {
+            return;
+        }
+        if let Some(monitor) = &self.monitor {
+            monitor.set_pci(process.worker.0, pci.and_then(PciAddress::parse));
+        }
+        let free = free.filter(|free| self.plan.default_batch && *free < SMALL_MEMORY);
+        if let Some(free) = free {
+            self.handle(Event::LittleMemory(process, free, SMALL_BATCH));
+        }
+    }
+}
+
 /// The event that a message stands for, if any.
 pub(super) fn translate(process: WorkerProcess, heard: WorkerMessage) -> Option<Event> {
     Some(match heard {
@@ -97,6 +119,7 @@ pub(super) fn translate(process: WorkerProcess, heard: WorkerMessage) -> Option<
             Event::Fatal(process, Failure::new(ErrorKind::Internal, text))
         }
         WorkerMessage::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(process, device, load_ms),
+        WorkerMessage::Message(FromWorker::Gpu { .. }) => return None,
         WorkerMessage::Message(FromWorker::Warning { text }) => Event::Warning(process, text),
         WorkerMessage::Message(FromWorker::Fatal { failure }) => Event::Fatal(process, failure),
         WorkerMessage::Message(FromWorker::Progress { job, clips, of, frames }) => {

@@ -30,6 +30,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
     match event {
         Event::EngineStarted => step.spawn_all(),
         Event::Ready(process, detail, load_ms) => step.ready(process.worker, detail, load_ms),
+        Event::LittleMemory(process, free, most) => step.little_memory(process.worker, free, most),
         Event::Warning(process, text) => step.notify(Notice::WorkerWarns(process.worker, text)),
         Event::Fatal(process, failure) => step.lose(process.worker, failure.line()),
         Event::Progress(process, job, progress) => step.progress(process.worker, job, progress),
@@ -129,6 +130,19 @@ impl Step<'_> {
             worker.status = WorkerStatus::Ready;
             worker.detail = Some(detail);
             self.notify(Notice::WorkerReady(id, load_ms));
+        }
+    }
+
+    /// Lowers the clips in a pass for a GPU with little free memory.
+    fn little_memory(&mut self, id: WorkerId, free: u64, most: usize) {
+        if let Some(worker) = self.state.workers.get_mut(id).filter(|worker| worker.batch > most) {
+            worker.batch = most;
+            let free = free as f64 / f64::from(1 << 30);
+            let text = format!(
+                "its GPU has {free:.1} GiB of free memory, so it computes {most} clips at a time; batch under [worker] sets another \
+                 number"
+            );
+            self.notify(Notice::WorkerWarns(id, text));
         }
     }
 

@@ -18,10 +18,38 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct Gpu {
     /// Its permanent identifier, `GPU-…`.
     pub uuid: Option<String>,
+    /// Its address.
+    pub pci: Option<PciAddress>,
     /// Its measurements.
     pub gauges: Gauges,
     /// The processes that compute on it.
     pub pids: Vec<u32>,
+}
+
+/// The address of a device on the PCI bus. CUDA and NVML agree on it, whatever their numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PciAddress {
+    pub domain: u32,
+    pub bus: u32,
+    pub device: u32,
+}
+
+impl PciAddress {
+    /// Parses CUDA's form, `0000:3b:00.0`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(['.', ':']).map(|part| u32::from_str_radix(part, 16).ok());
+        let (domain, bus, device) = (parts.next()??, parts.next()??, parts.next()??);
+        Some(Self { domain, bus, device })
+    }
+}
+
+/// Where a worker runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Its GPU, as it has reported it.
+    pub pci: Option<PciAddress>,
 }
 
 /// A source of GPUs, in the order of their PCI bus ids.
@@ -65,14 +93,10 @@ impl Gpus for Driver {
     }
 }
 
-/// The index of each worker's GPU. A GPU on which NVML reports the worker's process comes first, because CUDA and NVML may
-/// count differently. Otherwise the device's number counts, through `CUDA_VISIBLE_DEVICES` if that is set.
-pub(crate) fn assign(
-    devices: &[String],
-    pids: &[Option<u32>],
-    gpus: &[Gpu],
-    visible: Option<&str>,
-) -> Vec<Option<usize>> {
+/// The index of each worker's GPU. CUDA and NVML may count differently, so the number of a device comes last: first the GPU whose
+/// address the worker has reported, which for a MIG instance is the whole GPU, then one on which NVML reports the worker's process,
+/// then the device's number, through `CUDA_VISIBLE_DEVICES` if that is set.
+pub(crate) fn assign(devices: &[String], places: &[Place], gpus: &[Gpu], visible: Option<&str>) -> Vec<Option<usize>> {
     let by_number = |index: usize| -> Option<usize> {
         let Some(visible) = visible.filter(|visible| !visible.trim().is_empty()) else { return Some(index) };
         let name = visible.split(',').nth(index)?.trim();
@@ -84,12 +108,13 @@ pub(crate) fn assign(
             Err(_) => None,
         }
     };
-    let one = |(device, pid): (&String, &Option<u32>)| {
+    let one = |(device, place): (&String, &Place)| {
         let index: usize = device.strip_prefix("cuda:")?.parse().ok()?;
-        let by_process = pid.and_then(|pid| gpus.iter().position(|gpu| gpu.pids.contains(&pid)));
-        by_process.or_else(|| by_number(index)).filter(|at| *at < gpus.len())
+        let by_address = place.pci.and_then(|pci| gpus.iter().position(|gpu| gpu.pci == Some(pci)));
+        let by_process = || gpus.iter().position(|gpu| place.pid.is_some_and(|pid| gpu.pids.contains(&pid)));
+        by_address.or_else(by_process).or_else(|| by_number(index)).filter(|at| *at < gpus.len())
     };
-    devices.iter().zip(pids).map(one).collect()
+    devices.iter().zip(places).map(one).collect()
 }
 
 #[cfg(test)]
@@ -105,7 +130,8 @@ pub(super) mod tests {
             temperature_c: Some(40.0 + at as f32),
             power_w: Some(300.0),
         };
-        Gpu { uuid: Some(format!("GPU-{at:04}-abcd")), gauges, pids: pids.to_vec() }
+        let pci = Some(PciAddress { domain: 0, bus: 0x10 + at as u32, device: 0 });
+        Gpu { uuid: Some(format!("GPU-{at:04}-abcd")), pci, gauges, pids: pids.to_vec() }
     }
 
     fn devices(names: &[&str]) -> Vec<String> {
@@ -118,21 +144,44 @@ pub(super) mod tests {
             let gpus: Vec<Gpu> = (0..count).map(|at| fake(at, &[])).collect();
             let names: Vec<String> = (0..16).map(|at| format!("cuda:{at}")).collect();
             let expected: Vec<Option<usize>> = (0..16).map(|at| (at < count).then_some(at)).collect();
-            assert_eq!(assign(&names, &[None; 16], &gpus, None), expected);
+            assert_eq!(assign(&names, &[Place::default(); 16], &gpus, None), expected);
         }
-        assert_eq!(assign(&devices(&["cpu", "cuda:0"]), &[None; 2], &[fake(0, &[])], Some("")), [None, Some(0)]);
+        assert_eq!(
+            assign(&devices(&["cpu", "cuda:0"]), &[Place::default(); 2], &[fake(0, &[])], Some("")),
+            [None, Some(0)]
+        );
     }
 
     #[test]
     fn processes_and_visible_devices_take_precedence_over_the_number() {
         let gpus: Vec<Gpu> = (0..8).map(|at| fake(at, &[1000 + at as u32])).collect();
         let names = devices(&["cuda:0", "cuda:1", "cuda:2"]);
-        let by = |visible: &str| assign(&names, &[None; 3], &gpus, Some(visible));
+        let by = |visible: &str| assign(&names, &[Place::default(); 3], &gpus, Some(visible));
         assert_eq!(by("6, 2"), [Some(6), Some(2), None]);
         assert_eq!(by("GPU-0005,GPU-9999,3"), [Some(5), None, Some(3)]);
         assert_eq!(by("MIG-GPU-0005/1/0,11"), [None, None, None]);
-        let pids = [Some(1007), None, Some(5)];
-        assert_eq!(assign(&names, &pids, &gpus, None), [Some(7), Some(1), Some(2)]);
+        let places = [Some(1007), None, Some(5)].map(|pid| Place { pid, pci: None });
+        assert_eq!(assign(&names, &places, &gpus, None), [Some(7), Some(1), Some(2)]);
+    }
+
+    /// CUDA numbers GPUs by their speed unless told otherwise, hides some, and shows a MIG instance as a device.
+    #[test]
+    fn the_reported_address_takes_precedence_over_everything_else() {
+        let gpus: Vec<Gpu> = (0..4).map(|at| fake(at, &[1000 + at as u32])).collect();
+        let at = |text: &str| Place { pid: Some(1003), pci: PciAddress::parse(text) };
+        let places = [at("0000:12:00.0"), at("00000000:10:00.0"), at("0000:13:00.0"), at("0001:12:00.0"), at("12")];
+        let names = devices(&["cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4"]);
+        for visible in [None, Some("3,2,1,0"), Some("GPU-0000"), Some("MIG-GPU-0005/1/0")] {
+            let found = assign(&names, &places, &gpus, visible);
+            assert_eq!(
+                found,
+                [Some(2), Some(0), Some(3), Some(3), Some(3)],
+                "{visible:?}; unknown addresses count by process"
+            );
+        }
+        let upper = PciAddress::parse("0000:3B:1F.0");
+        assert_eq!(upper, Some(PciAddress { domain: 0, bus: 0x3b, device: 0x1f }));
+        assert_eq!(["", "0000:3b", "gpu:1:2"].map(PciAddress::parse), [None; 3]);
     }
 
     #[test]
@@ -146,6 +195,7 @@ pub(super) mod tests {
         let mut driver = Driver { library: library.clone().into(), ..Driver::default() };
         let all = Gpu {
             uuid: Some("GPU-0000-made-up".into()),
+            pci: Some(PciAddress { domain: 0, bus: 0x3b, device: 0 }),
             gauges: Gauges {
                 memory: Some([7 << 30, 80 << 30]),
                 busy_percent: Some(97.0),
@@ -157,7 +207,8 @@ pub(super) mod tests {
         };
         let memory = Some([(7 << 30) + 1, 80 << 30]);
         let some = Gauges { memory, decoder_percent: None, power_w: None, ..all.gauges };
-        let some = Gpu { gauges: some, pids: vec![], ..all.clone() };
+        let pci = Some(PciAddress { domain: 0, bus: 0x3c, device: 0 });
+        let some = Gpu { gauges: some, pci, pids: vec![], ..all.clone() };
         let expected = vec![all, some, Gpu::default(), Gpu::default()];
         assert_eq!(driver.read(), expected);
         assert_eq!(driver.read(), expected, "each time");

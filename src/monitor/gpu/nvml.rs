@@ -3,10 +3,10 @@
 use std::ffi::{CStr, OsStr, c_char, c_uint};
 
 use nvml_wrapper_sys::bindings::{
-    NvmlLib, nvmlDevice_t, nvmlMemory_v2_t, nvmlProcessInfo_t, nvmlReturn_t, nvmlUtilization_t,
+    NvmlLib, nvmlDevice_t, nvmlMemory_v2_t, nvmlPciInfo_t, nvmlProcessInfo_t, nvmlReturn_t, nvmlUtilization_t,
 };
 
-use super::Gpu;
+use super::{Gpu, PciAddress};
 use crate::protocol::snapshot::Gauges;
 
 const SUCCESS: nvmlReturn_t = nvml_wrapper_sys::bindings::nvmlReturn_enum_NVML_SUCCESS;
@@ -59,7 +59,7 @@ impl Nvml {
             })
             .map(|milliwatts: c_uint| milliwatts as f32 / 1000.0),
         };
-        Gpu { uuid: self.uuid(device), gauges, pids: self.pids(device).unwrap_or_default() }
+        Gpu { uuid: self.uuid(device), pci: self.pci(device), gauges, pids: self.pids(device).unwrap_or_default() }
     }
 
     /// Used and total bytes.
@@ -96,6 +96,15 @@ impl Nvml {
             let code = self.0.nvmlDeviceGetUUID.as_ref().ok()?(device, text.as_mut_ptr(), text.len() as c_uint);
             (code == SUCCESS).then(|| CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
         }
+    }
+
+    fn pci(&self, device: nvmlDevice_t) -> Option<PciAddress> {
+        // SAFETY: the structure consists of numbers. The call writes to it.
+        let (code, pci) = unsafe {
+            let mut pci: nvmlPciInfo_t = std::mem::zeroed();
+            (self.0.nvmlDeviceGetPciInfo_v3.as_ref().ok()?(device, &mut pci), pci)
+        };
+        (code == SUCCESS).then_some(PciAddress { domain: pci.domain, bus: pci.bus, device: pci.device })
     }
 
     /// The processes that compute on a GPU.

@@ -1,6 +1,6 @@
-//! Workers that are killed with SIGKILL, as the kernel does when memory runs out.
+//! Workers that are killed with SIGKILL, as the kernel does when memory runs out, and GPUs with little memory.
 
-use reeldeck::internals::engine::{Phase, Status, VideoId};
+use reeldeck::internals::engine::{Effect, Event, Notice, Phase, Status, VideoId, WorkerId};
 
 use super::Run;
 
@@ -96,4 +96,20 @@ fn a_kill_while_the_run_stops_charges_no_video() {
     run.killed(1, true);
     assert_eq!((run.attempts(1), run.state.counts().failed), (0, 0));
     assert!(run.state.is_over());
+}
+
+#[test]
+fn a_gpu_with_little_free_memory_gets_small_batches() {
+    let mut run = super::run(1, 2, 1, |_| {});
+    let process = run.state.process(WorkerId(1));
+    let effects = run.event(Event::LittleMemory(process, 15 << 29, 5));
+    let said = effects.iter().find_map(|effect| match effect {
+        Effect::Notify(Notice::WorkerWarns(WorkerId(1), text)) => Some(text.clone()),
+        _ => None,
+    });
+    assert!(said.unwrap().starts_with("its GPU has 7.5 GiB of free memory, so it computes 5 clips at a time"));
+    assert_eq!([0, 1].map(|worker| run.state.workers[WorkerId(worker)].batch), [8, 5]);
+    // A batch that was halved before is not raised, and nothing is said twice.
+    assert!(run.event(Event::LittleMemory(process, 15 << 29, 5)).is_empty());
+    assert!(run.event(Event::LittleMemory(process, 15 << 29, 6)).is_empty());
 }

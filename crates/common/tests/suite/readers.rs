@@ -129,7 +129,7 @@ fn to_worker() -> Vec<ToWorker> {
         decoders: 2,
         prefetch_frames: 64,
         algorithms: Some("/cache/convolutions.json".into()),
-        nvdec: Some(Nvdec { gpu: 1, streams: 8 }),
+        nvdec: Some(Nvdec { gpu: 1, streams: 8, is_default: true }),
         limits: Limits::default(),
         owner: Owner::engine(),
     };
@@ -154,6 +154,7 @@ fn from_worker() -> Vec<FromWorker> {
     };
     vec![
         FromWorker::Ready { version: VERSION, device: "CPU, 2 threads".into(), load_ms: 250 },
+        FromWorker::Gpu { pci: Some("0000:3b:00.0".into()), free: Some(8 << 30) },
         FromWorker::Fatal { failure: failure() },
         FromWorker::Progress { job: 1, clips: 50, of: Some(100), frames: 300 },
         FromWorker::Done { job: u64::MAX, report },

@@ -104,6 +104,8 @@ pub struct Worker {
     /// Results of jobs that the test has not requested yet.
     results: BTreeMap<JobId, FromWorker>,
     pub warnings: Vec<String>,
+    /// What the worker has reported about its GPU.
+    pub gpu: Option<FromWorker>,
 }
 
 /// A worker that has ended.
@@ -139,7 +141,7 @@ impl Worker {
             stderr.read_to_string(&mut text).unwrap();
             text
         });
-        Self { child, stdin, lines, stderr: Some(stderr), results: BTreeMap::new(), warnings: vec![] }
+        Self { child, stdin, lines, stderr: Some(stderr), results: BTreeMap::new(), warnings: vec![], gpu: None }
     }
 
     /// Starts the program and waits until its model is loaded.
@@ -180,6 +182,7 @@ impl Worker {
             match message.unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&line))) {
                 FromWorker::Progress { .. } => {}
                 FromWorker::Warning { text } => self.warnings.push(text),
+                gpu @ FromWorker::Gpu { .. } => self.gpu = Some(gpu),
                 message => return Some(message),
             }
         }

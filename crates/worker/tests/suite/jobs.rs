@@ -60,7 +60,7 @@ fn without_nvdec_the_cpu_decodes_and_logs_one_warning() {
     let videos = videos(folder.path());
     let init = init(tiny_recipe());
     let plain = features(&init, &videos, &folder.path().join("plain"));
-    let wanted = Init { nvdec: Some(Nvdec { gpu: 100_000, streams: 2 }), decoders: 3, ..init };
+    let wanted = Init { nvdec: Some(Nvdec { gpu: 100_000, streams: 2, is_default: false }), decoders: 3, ..init };
     let out = folder.path().join("nvdec");
     let mut worker = Worker::start(&wanted);
     for (number, path) in videos.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! A whole worker on a fake GPU: libtorch with a CUDA backend that the tests build. It computes on the host, and shows missing
 //! waits, memory that is reused too early, and contexts on the wrong GPU.
 
+mod driver;
 mod streams;
 
 use std::fs::{self, File};

@@ -81,3 +81,38 @@ fn four_features_may_wait_for_the_disk_at_a_time() {
     }
     worker.finish();
 }
+
+/// The nice values of the threads with this name.
+fn nice_of(process: u32, name: &str) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    let named = stats.filter(|stat| stat.contains(&format!("({name})")));
+    // The 19th field. The second one ends with a bracket.
+    named.map(|stat| stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn decode_threads_give_way_to_the_model_on_a_gpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = videos(folder.path());
+    let on_cpu = init(tiny_recipe());
+    let on_gpu = Init { device: "cuda:0".into(), ..on_cpu.clone() };
+    for (init, lower) in [(on_cpu, 0), (on_gpu, 5)] {
+        let mut worker = worker(&init, &[]);
+        worker.expect_ready();
+        // As many videos as decode threads at a time, so that each of them has started its work.
+        let mut number = 0;
+        let decoders = loop {
+            extract(&mut worker, &videos, &folder.path().join(number.to_string()));
+            let found = nice_of(worker.id(), "decode");
+            if found.len() == 2 && found[0] == found[1] {
+                break found;
+            }
+            number += 1;
+            assert!(number < 100, "{found:?}");
+        };
+        let model = nice_of(worker.id(), "reeldeck-worker");
+        assert_eq!(decoders, [model[0] + lower; 2]);
+        worker.finish();
+    }
+}
