@@ -1,16 +1,14 @@
 //! One HTTP connection: the range request, the meaning of the response, and the transfer into the partial download.
 
 use std::io::{self, Read};
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use reeldeck_common::bounded;
 use ureq::http::Response;
-use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::cache::{Part, Version};
+use super::environment::{self, EnvironmentError};
 use crate::progress::Progress;
 
 /// The largest download, in bytes. No checkpoint is larger.
@@ -19,22 +17,11 @@ const MAX_SIZE: u64 = 64 << 30;
 /// Disk space that a download leaves free, in bytes.
 const RESERVE: u64 = 64 << 20;
 
-/// The largest file of certificates, in bytes.
-const MAX_BUNDLE: u64 = 64 << 20;
-
 /// The free space is measured again after this many bytes.
 const MEASURE_INTERVAL: u64 = 8 << 20;
 
 /// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Certificate bundles of common distributions, to which an administrator may have added certificates.
-const BUNDLES: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// Why a connection did not complete the download.
 #[derive(Debug, thiserror::Error)]
@@ -137,8 +124,13 @@ pub(super) struct Answer {
 impl Client {
     /// A client that uses the proxy of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and never
     /// redirects from https to http.
-    pub(super) fn new(url: &str, silence: Duration) -> Self {
-        let tls = TlsConfig::builder().root_certs(certificates()).build();
+    ///
+    /// # Errors
+    /// When the environment names a proxy or certificates that cannot be used.
+    pub(super) fn new(url: &str, silence: Duration) -> Result<Self, EnvironmentError> {
+        environment::check_proxy(|name| std::env::var_os(name))?;
+        let certificates = environment::certificates(|name| std::env::var_os(name))?;
+        let tls = TlsConfig::builder().root_certs(certificates).build();
         let config = Agent::config_builder()
             .tls_config(tls)
             .https_only(url.starts_with("https:"))
@@ -150,7 +142,7 @@ impl Client {
             .timeout_recv_response(Some(silence))
             .timeout_per_read(Some(silence))
             .build();
-        Self(config.new_agent())
+        Ok(Self(config.new_agent()))
     }
 
     /// Requests the bytes that the part lacks. Clears the part if the response does not continue exactly the same version of
@@ -314,25 +306,6 @@ fn validator(answer: &Response<Body>) -> Option<String> {
     let date = header(answer, "date");
     let changed = header(answer, "last-modified").filter(|changed| date.is_some_and(|date| date != *changed));
     tag.or(changed).map(str::to_owned)
-}
-
-/// The system's certificates, which may include those of a company's proxy; else the bundled ones.
-fn certificates() -> RootCerts {
-    let named = std::env::var("SSL_CERT_FILE").ok();
-    let bundles = named.as_deref().into_iter().chain(BUNDLES.iter().copied());
-    for bundle in bundles {
-        let Ok(bytes) = bounded::read(Path::new(bundle), MAX_BUNDLE) else { continue };
-        let found: Vec<_> = ureq::tls::parse_pem(&bytes)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            })
-            .collect();
-        if !found.is_empty() {
-            return RootCerts::Specific(Arc::new(found));
-        }
-    }
-    RootCerts::WebPki
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod address;
 mod cache;
+mod environment;
 mod http;
 
 use std::io;
@@ -20,6 +21,7 @@ pub(crate) use cache::{promised_digest, user_folder};
 use crate::dataset::shown;
 use crate::progress::{Progress, Size};
 use cache::{DownloadLock, Part};
+use environment::EnvironmentError;
 use http::{Client, TransferError};
 
 /// A file to download.
@@ -139,6 +141,9 @@ pub enum FetchError {
         /// The cause.
         source: io::Error,
     },
+    /// The environment names a proxy or certificates that cannot be used.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// The user has no cache folder.
     #[error("no folder for downloads: neither XDG_CACHE_HOME nor HOME is set; set one of them")]
     Homeless,
@@ -177,7 +182,7 @@ pub fn get(download: &Download, cache: &Cache, policy: Policy, progress: &dyn Pr
     if place.is_file() {
         return Ok(place);
     }
-    let client = Client::new(&download.url, policy.silence);
+    let client = Client::new(&download.url, policy.silence)?;
     let promised = promised(download, &place);
     let address = address::public(&download.url);
     let mut part = Part::open(&held, &place, &download.url).map_err(disk(&place))?;

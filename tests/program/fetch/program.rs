@@ -56,6 +56,23 @@ fn fetch_reports_downloads_and_helps_without_a_network() {
     assert!(!proxy.seen().is_empty() && proxy.seen()[0].path == "weights.invalid:443", "{:?}", proxy.seen());
 }
 
+#[test]
+fn a_proxy_or_certificates_that_cannot_be_used_are_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    for (name, value, says) in [
+        ("HTTPS_PROXY", "htp://me:hunter2@proxy:3128", "HTTPS_PROXY is not the address of a proxy"),
+        ("all_proxy", "socks5://me:hunter2@proxy", "all_proxy names a SOCKS proxy"),
+        ("SSL_CERT_FILE", "none.pem", "SSL_CERT_FILE names none.pem, which cannot be read"),
+    ] {
+        let mut run = reeldeck(home.path(), &["fetch", "--checkpoint", "https://weights.invalid/w.pth"]);
+        let output = run.env(name, value).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(says) && text.contains("; correct or unset it"), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("wget"), "{text}");
+    }
+}
+
 /// A disk may damage what was downloaded whole. Telling the user to download it again would not help: the file is there.
 #[test]
 fn a_damaged_file_in_the_cache_is_downloaded_again() {
