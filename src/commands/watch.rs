@@ -67,7 +67,9 @@ impl Current<'_> {
                 self.arriving = arriving;
                 Ok(ended == Ended::Complete)
             }
-            Err(error) if matches!(error.downcast_ref(), Some(ProbeError::Silent { .. })) => {
+            Err(error)
+                if matches!(error.downcast_ref(), Some(ProbeError::Silent { .. } | ProbeError::Killed { .. })) =>
+            {
                 errln!("note: {error}");
                 Ok(true)
             }

@@ -1,7 +1,7 @@
 //! Asks a program a question that it answers with one JSON value.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub enum AskError {
         timeout: Duration,
     },
     /// It ended without an answer.
-    #[error("{}", if stderr.is_empty() { format!("{} {exit}", program.display()) } else { stderr.clone() })]
+    #[error("{}", end(program, exit, stderr))]
     Ended {
         /// The program.
         program: PathBuf,
@@ -46,6 +46,15 @@ pub enum AskError {
         /// The cause.
         source: serde_json::Error,
     },
+}
+
+/// What the program wrote before its end explains it, unless it was killed from outside.
+fn end(program: &Path, exit: &Exit, stderr: &str) -> String {
+    if stderr.is_empty() || exit.is_from_outside() {
+        format!("{} {exit}", program.display())
+    } else {
+        stderr.to_owned()
+    }
 }
 
 /// Starts a program, waits for its answer and ends it. Takes `timeout` at most.
@@ -76,8 +85,6 @@ pub(crate) fn ask<A: DeserializeOwned>(program: &Program, timeout: Duration) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn ask_sh(script: &str, timeout: Duration) -> Result<u32, AskError> {
@@ -93,6 +100,7 @@ mod tests {
             ("echo '\"seven\"'", "unexpected answer from sh"),
             ("echo no libtorch >&2; exit 127", "no libtorch"),
             ("exit 3", "sh exited with code 3"),
+            ("echo warning >&2; kill -9 $$", "sh was killed by signal 9 (SIGKILL)"),
             ("echo seven", "sh broke the protocol"),
         ] {
             let error = ask_sh(script, long).unwrap_err().to_string();

@@ -65,8 +65,13 @@ fn about<T: DeserializeOwned>(
             area.missing(name, in_words(error), "install all of reeldeck's programs from one release");
         }
         Err(error) => {
+            let is_from_outside = matches!(&error, AskError::Ended { exit, .. } if exit.is_from_outside());
             let why = in_words(error);
-            area.missing(name, why.clone(), help(&program, &why));
+            let next = match is_from_outside {
+                true => "check that enough memory is free, then try again".into(),
+                false => help(&program, &why),
+            };
+            area.missing(name, why, next);
         }
     }
     None

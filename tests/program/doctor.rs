@@ -94,6 +94,10 @@ fn broken_programs_are_reported_with_the_next_step() {
 
     script(&worker, "kill -SEGV $$");
     assert_eq!(check(&doctor(&absent), "programs", "reeldeck-worker").0, "missing");
+    script(&worker, "echo 'no memory for libtorch' >&2; kill -KILL $$");
+    let (state, found, next) = check(&doctor(&absent), "programs", "reeldeck-worker");
+    assert!(state == "missing" && found.contains("killed by signal 9"), "{found}");
+    assert!(next.contains("enough memory is free") && !next.contains("unpack"), "{next}");
 
     let about = r#"{"version":"0.0.1","built_for":"2.11.0","library":"/x/libtorch_cpu.so","found":"2.10.0","threads":1,
         "onednn":false,"wrong":"3 is not 4","cuda":null}"#;

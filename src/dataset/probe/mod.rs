@@ -120,6 +120,14 @@ pub enum ProbeError {
         /// What it does.
         how: String,
     },
+    /// Another process or the kernel has killed the program.
+    #[error("{} {how}. Check that enough memory is free, then try again", shown(program))]
+    Killed {
+        /// The program.
+        program: PathBuf,
+        /// How it ended, as a predicate.
+        how: String,
+    },
     /// No file can be read.
     #[error("the dataset folder {} has stopped responding; check the disk or the network", shown(root))]
     Silent {

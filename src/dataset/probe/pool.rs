@@ -30,7 +30,7 @@ enum Tried {
     Found(Outcome),
     /// The process ended, with the reason.
     Down(String),
-    /// Someone else ended the process, with the reason. This says nothing about the video.
+    /// Another process or the kernel has killed the process, with the reason. The video may be healthy.
     Killed(String),
     Silent(String),
     Cancelled,
@@ -196,7 +196,9 @@ fn attempt(
             }));
         }
         Reply::Ended(how) => Tried::Down(format!("it {how}")),
-        Reply::Killed(how) => Tried::Killed(format!("the process that checked it {how}; check it again")),
+        Reply::Killed(how) => Tried::Killed(format!(
+            "the process that checked it {how}. Check that enough memory is free, then scan again"
+        )),
         Reply::Hung { busy: true } => Tried::Down(format!("it computed for {seconds:.0} s without progress")),
         Reply::Hung { busy: false } => {
             Tried::Silent(format!("the disk or the network gave no answer for {seconds:.0} s"))

@@ -35,7 +35,7 @@ pub(super) enum Reply {
     Answer(Answer),
     /// The process has ended or broke the protocol: how, as a predicate such as `exited with code 3`.
     Ended(String),
-    /// Someone else has ended the process: how, as a predicate.
+    /// Another process or the kernel has killed the process: how, as a predicate.
     Killed(String),
     /// The process sent no message within the time limit.
     Hung {
@@ -51,7 +51,7 @@ impl Prober {
     /// process: the kernel ends the process with that thread.
     ///
     /// # Errors
-    /// When the process cannot be started or does not answer. Then no file is to blame.
+    /// When the process cannot be started, does not answer or is killed. The files are not the cause.
     pub(super) fn start(setup: &Setup, cancel: &AtomicBool) -> Result<Option<Self>, ProbeError> {
         let arguments = vec!["check".into(), "--memory-mib".into(), setup.memory_mib.to_string().into()];
         let program = Program { arguments, ..Program::new(&setup.program) };
@@ -62,7 +62,8 @@ impl Prober {
         let how = match prober.ask(Path::new("/"), Level::Quick, &Limits::default(), setup.start, cancel) {
             Reply::Answer(_) => return Ok(Some(prober)),
             Reply::Cancelled => return Ok(None),
-            Reply::Ended(how) | Reply::Killed(how) => format!("it {how}"),
+            Reply::Killed(how) => return Err(ProbeError::Killed { program: setup.program.clone(), how }),
+            Reply::Ended(how) => format!("it {how}"),
             Reply::Hung { .. } => "it does not respond".into(),
         };
         Err(ProbeError::Broken { program: setup.program.clone(), how })

@@ -127,6 +127,10 @@ fn a_broken_prober_is_charged_to_no_video() {
         let error = bench.probe(&setup, Level::Quick).unwrap_err();
         assert!(matches!(error, ProbeError::Broken { .. }) && error.to_string().contains(how), "{error}");
     }
+    bench.program("#!/bin/bash\nread -r line; kill -KILL $$\n");
+    let error = bench.probe(&bench.setup(2), Level::Quick).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("killed by signal 9") && text.contains("enough memory") && !text.contains("build"), "{text}");
     fs::remove_file(bench.path("fake")).unwrap();
     let error = bench.probe(&bench.setup(2), Level::Quick).unwrap_err();
     assert!(matches!(error, ProbeError::Start { .. }), "{error}");
