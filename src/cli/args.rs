@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use reeldeck_common::recipe::Output;
 
@@ -307,8 +308,8 @@ pub struct ExportArgs {
     /// npy, npz, h5: order of the axes
     #[arg(long, value_name = "LAYOUT", default_value = "tc")]
     pub layout: Axes,
-    /// Features to export: logits or pooled [default: logits if the recipe stores them, else pooled]
-    #[arg(long, value_name = "OUTPUT", value_parser = an_output)]
+    /// Features to export [default: logits if the recipe stores them, else pooled]
+    #[arg(long, value_name = "OUTPUT", value_parser = outputs())]
     pub output: Option<Output>,
     /// Print what would be exported and write nothing
     #[arg(long)]
@@ -378,9 +379,11 @@ pub struct SeededCheckpointArgs {
 
 overrides!(SeededCheckpointArgs: config, recipe;);
 
-fn an_output(text: &str) -> Result<Output, String> {
+/// Accepts the names of the outputs, which shells complete.
+fn outputs() -> impl TypedValueParser<Value = Output> {
     let all = [Output::Logits, Output::Pooled];
-    all.into_iter().find(|output| output.name() == text).ok_or_else(|| "must be logits or pooled".into())
+    let named = move |name: String| all.into_iter().find(|output| output.name() == name).ok_or("an unknown output");
+    PossibleValuesParser::new(all.map(Output::name)).try_map(named)
 }
 
 fn a_bound(text: &str) -> Result<f64, String> {

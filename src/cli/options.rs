@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueHint};
 
-use crate::config::Overrides;
+use crate::config::{Overrides, THEMES};
 
 /// The configuration file alone.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -121,8 +122,8 @@ pub(super) struct VerbosityArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Terminal interface options")]
 pub struct TuiArgs {
-    /// Colour theme: terminal, none, night, paper or contrast [default: terminal]
-    #[arg(long, value_name = "NAME")]
+    /// Colour theme [default: terminal]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(THEMES))]
     pub theme: Option<String>,
     /// Draw with ASCII characters only
     #[arg(long)]

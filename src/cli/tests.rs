@@ -119,6 +119,7 @@ fn value_of(option: &str) -> &'static str {
         "layout" => "ct",
         "output" => "pooled",
         "tolerance" => "0.5",
+        "theme" => "night",
         _ => "value",
     }
 }
@@ -207,7 +208,8 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         ("export --format np", "npy"),
         ("export --format npy,", "pkl, csv, npy, npz, h5"),
         ("export --layout t", "tc"),
-        ("export --output features", "logits or pooled"),
+        ("export --output features", "[possible values: logits, pooled]"),
+        ("--theme nosuch", "[possible values: terminal, none, night, paper, contrast]"),
         ("verify --sample 0", "1 or more"),
         ("verify --list l.txt", "--against"),
         ("verify --devices cpu", "--sample"),

@@ -35,7 +35,7 @@ pub(crate) use file::WorkerSection;
 pub use file::{Config, NvdecUse};
 pub(crate) use folders::check_folders;
 pub use overrides::Overrides;
-pub(crate) use tui::{ImageProtocol, KeyChoice, Notification, Progress, TuiSection};
+pub(crate) use tui::{ImageProtocol, KeyChoice, Notification, Progress, THEMES, TuiSection};
 
 /// The default configuration file, in the current folder.
 pub(crate) const FILE: &str = "config.toml";

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The names of the themes, the default first.
+pub(crate) const THEMES: [&str; 5] = ["terminal", "none", "night", "paper", "contrast"];
+
 /// `[tui]`: the terminal interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,7 +25,7 @@ pub struct TuiSection {
 impl Default for TuiSection {
     fn default() -> Self {
         Self {
-            theme: "terminal".into(),
+            theme: THEMES[0].into(),
             ascii: false,
             mouse: false,
             low_bandwidth: false,

@@ -24,7 +24,7 @@ use super::window::{Flow, Window};
 use super::{key_reader, panic_report};
 use crate::cli::TuiArgs;
 use crate::client;
-use crate::config::{Overrides, Progress, Settings, TuiSection};
+use crate::config::{Overrides, Progress, Settings, THEMES, TuiSection};
 use crate::error::{Exit, ExitError};
 use crate::out::outln;
 use crate::runtime;
@@ -113,10 +113,8 @@ fn title(settings: &Settings) -> String {
 fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Keymap)> {
     let bad = |message: String| ExitError::new(Exit::Usage, message);
     let name = args.theme.as_deref().unwrap_or(&section.theme);
-    let theme = Theme::named(name).ok_or_else(|| {
-        let names: Vec<&str> = Theme::names().collect();
-        bad(format!("unknown theme `{name}`; choose one of {}", names.join(", ")))
-    })?;
+    let theme = Theme::named(name)
+        .ok_or_else(|| bad(format!("unknown theme `{name}`; choose one of {}", THEMES.join(", "))))?;
     let variable = |name: &str| std::env::var(name).ok();
     let theme = theme.with_ascii(args.ascii || section.ascii).adapted(variable);
     let progress = match section.progress {

@@ -98,12 +98,7 @@ impl Default for Theme {
 }
 
 impl Theme {
-    /// The names that [`Theme::named`] takes, the default first.
-    pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        ["terminal", "none"].into_iter().chain(palette::ALL.iter().map(|palette| palette.name))
-    }
-
-    /// `None` if there is no theme of this name.
+    /// `None` if there is no theme of this name; [`crate::config::THEMES`] has the names.
     pub(super) fn named(name: &str) -> Option<Self> {
         let colours = match name {
             "terminal" => Colours::Terminal,
@@ -307,9 +302,12 @@ mod tests {
     use ratatui::layout::Rect;
 
     use super::*;
+    use crate::config::THEMES;
 
     fn all() -> Vec<Theme> {
-        let named = Theme::names().map(|name| Theme::named(name).unwrap());
+        assert_eq!(Theme::default().name(), THEMES[0]);
+        assert_eq!(palette::ALL.map(|palette| palette.name), THEMES[2..]);
+        let named = THEMES.into_iter().map(|name| Theme::named(name).unwrap());
         named.flat_map(|theme| [theme, theme.with_ascii(true)]).collect()
     }
 

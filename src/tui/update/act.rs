@@ -1,6 +1,7 @@
 //! Runs the actions that keys are bound to.
 
 use super::{Effect, commands, details, videos};
+use crate::config::THEMES;
 use crate::format::Format;
 use crate::protocol::Command;
 use crate::protocol::snapshot::Phase;
@@ -12,7 +13,6 @@ use crate::tui::input::Input;
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
 use crate::tui::pane::Pane;
 use crate::tui::text;
-use crate::tui::theme::Theme;
 use crate::tui::unavailable_reason;
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
@@ -249,7 +249,7 @@ fn theme_menu(app: &App) -> Menu {
         checked: Some(name == now),
         action: MenuAction::Theme(name),
     };
-    let items: Vec<MenuItem> = Theme::names().enumerate().map(item).collect();
+    let items: Vec<MenuItem> = THEMES.into_iter().enumerate().map(item).collect();
     let selected = items.iter().position(|item| item.checked == Some(true)).unwrap_or(0);
     let menu = Menu::new("Theme", "Moving the cursor shows each one.", items);
     Menu { selected, theme_before: Some(app.options.theme), ..menu }

@@ -253,7 +253,8 @@ fn without_a_terminal_the_error_names_the_alternative() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("needs a terminal") && error.contains("reeldeck --batch"), "{error}");
-    let mut screen = open(&bench, &["--theme", "nosuch"], 80, 24);
+    fs::write(bench.path("config.toml"), format!("{CONFIG}[tui]\ntheme = \"nosuch\"\n")).unwrap();
+    let mut screen = open(&bench, &[], 80, 24);
     assert_eq!(screen.ends(), 2);
     assert!(screen.text().contains("unknown theme `nosuch`"), "{}", screen.text());
     fs::write(bench.path("config.toml"), format!("{CONFIG}[tui.keys]\nretyr = \"r\"\n")).unwrap();
