@@ -21,6 +21,14 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// A rate: `2.3 clips/s`, or `12.0 clips/h` below 0.1 a second.
+pub(crate) fn rate(per_second: f64, unit: &str) -> String {
+    match per_second {
+        few if few > 0.0 && few < 0.1 => format!("{:.1} {unit}/h", few * 3600.0),
+        many => format!("{many:.1} {unit}/s"),
+    }
+}
+
 /// The first `most` names, one per line, and how many more of the `all` names there are.
 pub(crate) fn first(names: &[impl ToString], all: usize, most: usize) -> String {
     let mut lines: Vec<String> = names.iter().take(most).map(|name| format!("  {}", name.to_string())).collect();
@@ -108,6 +116,12 @@ pub(crate) use {errln, outln};
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slow_rates_are_shown_by_the_hour() {
+        let shown = [0.0, 1.0 / 300.0, 0.1, 812.44].map(|per_second| rate(per_second, "clips"));
+        assert_eq!(shown, ["0.0 clips/s", "12.0 clips/h", "0.1 clips/s", "812.4 clips/s"]);
+    }
 
     #[test]
     fn a_closed_pipe_has_no_reader() {

@@ -9,7 +9,7 @@ use reeldeck_common::video::{printable, printable_lines};
 
 use crate::config::Verbosity;
 use crate::engine::publish::RunObserver;
-use crate::out::errln;
+use crate::out::{errln, rate};
 use crate::protocol::event::Line;
 use crate::protocol::snapshot::{Counts, InFlight, Phase, Snapshot};
 use crate::protocol::words::{Level, describe};
@@ -139,8 +139,8 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         // The rate over the last minute does not apply to the whole run.
         Phase::Idle => return text + &format!(" in {}", clock(Duration::from_secs_f64(snapshot.elapsed_s))),
     }
-    if let Some(rate) = snapshot.clips_per_s {
-        text.push_str(&format!(", {rate:.1} clips/s"));
+    if let Some(clips) = snapshot.clips_per_s {
+        text.push_str(&format!(", {}", rate(clips, "clips")));
     }
     if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0) {
         text.push_str(&format!(", ETA {}", clock(Duration::from_secs(eta))));

@@ -13,7 +13,7 @@ use crate::client::{self, Client};
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::error::Exit;
-use crate::out::{self, count, outln};
+use crate::out::{self, count, outln, rate};
 use crate::protocol::holder::Holder;
 use crate::protocol::last_run;
 use crate::protocol::snapshot::{Counts, Phase, Snapshot};
@@ -92,7 +92,7 @@ fn last_in_words(run: &RunSummary) -> String {
     let more: String = more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect();
     text.push_str(&format!("\n  {done} of {} done ({} in this run){more}", run.counts.videos, run.done()));
     if run.clips > 0 {
-        text.push_str(&format!("\n  {}, {:.1} clips/s", count(run.clips, "clip", "clips"), run.clips_per_s));
+        text.push_str(&format!("\n  {}, {}", count(run.clips, "clip", "clips"), rate(run.clips_per_s, "clips")));
     }
     for group in &run.failures {
         let example =
