@@ -11,7 +11,7 @@ use crate::error::{Exit, ExitError};
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ClientError {
-    #[error("no run is active in {}; start one with `reeldeck --batch`, in the background with --detach", shown(out))]
+    #[error("no run is active in {}; `reeldeck --batch --detach` starts one in the background", shown(out))]
     NoRun { out: PathBuf },
     #[error("the run in this output folder is on host {host} (process {pid}); run this command there")]
     OtherHost { host: String, pid: u32 },

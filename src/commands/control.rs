@@ -21,6 +21,16 @@ fn order(command: &Command) -> Option<Order> {
     }
 }
 
+/// The next step of a user whose command found no run.
+fn without_run(command: &Command) -> &'static str {
+    match command {
+        // A new run skips failed videos by default.
+        Command::Retry { .. } => "`reeldeck --batch --retry-failed` starts one that retries failed videos",
+        Command::Resume => "`reeldeck --batch` starts one, which continues where the last one ended",
+        _ => "`reeldeck status` shows how the last one ended; --out names another output folder",
+    }
+}
+
 /// Sends the command to an engine on this host, which passes it on, or writes it for engines on other hosts. Prints the answer.
 ///
 /// # Errors
@@ -36,14 +46,11 @@ pub(crate) fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit>
         }
         return Ok(Exit::Done);
     }
-    let mut client = found.map_err(|error| match (error, &command) {
-        // A new run skips failed videos by default.
-        (ClientError::NoRun { out }, Command::Retry { .. }) => {
-            let out = shown(&out);
-            let next = "`reeldeck --batch --retry-failed` starts one that retries failed videos";
-            ExitError::new(Exit::Usage, format!("no run is active in {out}; {next}"))
+    let mut client = found.map_err(|error| match error {
+        ClientError::NoRun { out } => {
+            ExitError::new(Exit::Usage, format!("no run is active in {}; {}", shown(&out), without_run(&command)))
         }
-        (error, _) => ExitError::from(error),
+        error => ExitError::from(error),
     })?;
     let message = client.command(command)?;
     if settings.verbosity > Verbosity::Quiet {

@@ -147,7 +147,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     assert!(bench.run(&["status"]).stdout.contains("No run is using"));
     for command in [&["attach"][..], &["pause"], &["stop"], &["retry", "--failed"]] {
         let ran = bench.run(command);
-        assert!(ran.code == 2 && ran.stderr.contains("`reeldeck --batch"), "{ran:?}");
+        assert!(ran.code == 2 && ran.stderr.contains("no run is active in "), "{ran:?}");
     }
 }
 
@@ -370,12 +370,19 @@ fn leftovers_of_dead_engines_are_ignored() {
     let ran = bench.run(&["attach", "--out", "copy"]);
     assert!(ran.code == 1 && ran.stderr.contains("is on host other"), "{ran:?}");
     drop(file);
-    // A killed engine leaves its socket and its lock file. They do not count as a run.
+    // A killed engine leaves its socket and its file. They do not count as a run.
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     wait_for("the lock is free", || !is_running(&bench));
-    assert!(bench.run(&["attach"]).stderr.contains("no run is active in "));
-    let retry = bench.run(&["retry", "--failed"]);
-    assert!(retry.code == 2 && retry.stderr.contains("--batch --retry-failed"), "{retry:?}");
+    for (line, next) in [
+        ("attach", "--batch --detach` starts one"),
+        ("stop", "`reeldeck status` shows how the last one ended"),
+        ("pause", "`reeldeck status` shows how the last one ended"),
+        ("resume", "`reeldeck --batch` starts one, which continues"),
+        ("retry --failed", "--batch --retry-failed"),
+    ] {
+        let ran = bench.run(&line.split(' ').collect::<Vec<_>>());
+        assert!(ran.code == 2 && ran.stderr.contains("no run is active in ") && ran.stderr.contains(next), "{ran:?}");
+    }
     let ran = bench.run(&["--batch"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(bench.files("features").len(), 10);
