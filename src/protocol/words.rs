@@ -74,8 +74,9 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
         }
         Event::DatasetBack => (Info, "the dataset folder is back; resuming".into()),
         Event::Requeued { videos } => (Info, format!("{} queued for retry", count(*videos, "video", "videos"))),
-        Event::Command { command, done, message } => {
-            (if *done { Detail } else { Problem }, format!("{}: {}", shown(command), shown(message)))
+        Event::Command { done: true, message, .. } => (Detail, shown(message)),
+        Event::Command { done: false, command, message } => {
+            (Problem, format!("{}: {}", shown(command), shown(message)))
         }
         Event::Stopping => (Info, "finishing the videos in progress; interrupt again to stop now".into()),
         Event::StoppingNow => (Info, "stopping now".into()),

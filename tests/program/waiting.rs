@@ -181,10 +181,7 @@ fn scan_then_extract() {
     assert!(engine.refused(Command::Pause).contains("nothing to pause"));
 
     // One is excluded, in this run and in later ones.
-    assert_eq!(
-        engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: false }),
-        "1 excluded from now on"
-    );
+    assert_eq!(engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: false }), "excluded 1 video");
     assert_eq!(fs::read_to_string(bench.path("out/.reeldeck/excluded")).unwrap(), "B/v_x.mp4\n");
     let asked = Instant::now();
     assert_eq!(engine.command(Command::Start), "3 videos queued");
@@ -219,7 +216,16 @@ fn scan_then_extract() {
     let failed = engine.details("A/v_2.mp4");
     assert_eq!((failed.attempts.len(), engine.rows()[1].attempts, failed.feature), (3, 3, None));
     assert!(failed.next_step.is_some() && engine.client.details("A/none.mp4").is_err());
-    assert!(engine.client.log(50).unwrap().iter().any(|line| line.text.contains("failed A/v_2.mp4")));
+    let log: Vec<String> = engine.client.log(50).unwrap().into_iter().map(|line| line.text).collect();
+    assert!(log.iter().any(|text| text.contains("failed A/v_2.mp4")), "{log:?}");
+    // The log names a start and an exclusion once.
+    for once in ["start", "exclude"] {
+        assert_eq!(
+            log.iter().filter(|text| text.contains(once) && text.contains("video")).count(),
+            1,
+            "{once}: {log:?}"
+        );
+    }
     assert_eq!(engine.client.history().unwrap().every_s, 5.0);
 
     // The engine detects that a failed video was repaired, but starts nothing by itself.
@@ -249,7 +255,10 @@ fn scan_then_extract() {
     assert!(status.contains("no run is active: 3 of 4 videos done, 0 failed, 0 queued"), "{status}");
     assert!(status.contains("Last run: ") && !status.contains("cpu"), "{status}");
     assert!(engine.refused(Command::Start).contains("nothing left to extract"));
-    assert_eq!(engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: true }), "1 included again");
+    assert_eq!(
+        engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: true }),
+        "included 1 video again"
+    );
     assert_eq!(engine.command(Command::Start), "1 video queued");
     wait_for("it is done", || bench.files("features").len() == 4);
     engine.end();
@@ -354,8 +363,13 @@ fn everything_but_extraction_works_without_weights() {
     assert!(!bench.path("out/features").exists(), "there is no feature set without weights");
     // The log has each command with its result.
     let log = engine.client.log(100).unwrap();
-    for says in ["start: extraction needs weights", "write the list of videos: wrote ", "rescan: 0 new or changed"] {
-        assert!(log.iter().any(|line| line.text.contains(says)), "{says}: {log:?}");
+    for says in [
+        "start: extraction needs weights",
+        "wrote ",
+        "deep check of 2 videos started",
+        "scanned the dataset folder: 0 new or changed",
+    ] {
+        assert!(log.iter().any(|line| line.text.starts_with(says)), "{says}: {log:?}");
     }
     engine.end();
 }

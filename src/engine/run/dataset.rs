@@ -174,7 +174,8 @@ impl Engine {
         let sender = self.sender.clone();
         self.run_in_background(move |task_context| {
             let done = task_context.rescan(&files, |id| gone.get(id.0).copied().unwrap_or(false)).map(|differences| {
-                let text = format!("{} new or changed, {} gone", differences.seen.len(), differences.gone.len());
+                let (seen, gone) = (differences.seen.len(), differences.gone.len());
+                let text = format!("scanned the dataset folder: {seen} new or changed, {gone} gone");
                 for (file, found) in differences.seen {
                     let _ = sender.send(Incoming::Seen(file, found));
                 }

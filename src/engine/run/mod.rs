@@ -94,9 +94,9 @@ enum Incoming {
     Watched(String),
     /// A measurement of the machine.
     Measured(Reading),
-    /// Slurm has told something about the job.
+    /// An answer of Slurm about the job.
     Job(stops::JobNews),
-    /// What the claims tell.
+    /// A message of the claims.
     Claims(ClaimsEvent),
 }
 
@@ -121,6 +121,8 @@ pub(crate) struct Engine {
     worker_sender: mpsc::UnboundedSender<(WorkerProcess, WorkerMessage)>,
     journal_writer: JournalWriter,
     observers: Vec<Box<dyn RunObserver>>,
+    /// The number of events that were published.
+    told: usize,
     rate: Rate,
     next_progress: Millis,
     /// Requests to the inspector.
@@ -140,7 +142,7 @@ pub(crate) struct Engine {
     leaves: bool,
     /// The number of videos that the claims know.
     claimable: usize,
-    /// What the claims were told that the engine can use.
+    /// The load that was last sent to the claims.
     load: Option<Load>,
     monitor: Option<Monitor>,
     measured: Option<(Instant, Reading)>,
@@ -207,6 +209,7 @@ impl Engine {
             worker_sender,
             journal_writer,
             observers,
+            told: 0,
             rate: Rate::default(),
             next_progress: PROGRESS,
         })

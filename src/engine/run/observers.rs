@@ -28,6 +28,7 @@ impl Engine {
 
     /// Publishes an event to the log, the journal and all observers.
     pub(crate) fn tell(&mut self, event: PublishedEvent) {
+        self.told += 1;
         let line = Line::now(event);
         if let Some((level, text)) = describe(&line.event) {
             log(level, &line.event, &text);

@@ -21,6 +21,7 @@ impl Engine {
     pub(super) fn answer(&mut self, asked: ClientRequest) {
         let ClientRequest { request, reply: client } = asked;
         let reply = Reply { command: request.in_words(), client };
+        let (told, was_over) = (self.told, self.state.is_over());
         self.pass_on(&request);
         self.leaves |= self.state.is_over() && matches!(request, Request::Stop { .. } | Request::Leave);
         let message = match request {
@@ -76,10 +77,16 @@ impl Engine {
         };
         // A snapshot that is requested after the answer must show its result.
         self.show();
-        self.reply(reply, message);
+        let starts_run = was_over && !self.state.is_over();
+        if message.is_ok() && (starts_run || self.told > told) {
+            // Another event says what was done.
+            let _ = reply.client.send(message);
+        } else {
+            self.reply(reply, message);
+        }
     }
 
-    /// Answers a request. The log has every request and its result.
+    /// Answers a request, and publishes it with its result.
     fn reply(&mut self, reply: Reply, result: Result<String, String>) {
         let Reply { command, client } = reply;
         let (done, message) = match &result {
@@ -210,11 +217,11 @@ impl Engine {
             TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
                 self.plan.claims.tell(ClaimsRequest::Order(Order::Exclude { videos: names.clone(), undo }));
                 self.dataset.exclude(names, undo);
-                let count = videos.len();
+                let count = count(videos.len(), "video", "videos");
                 self.handle(Event::Exclude(videos, undo));
                 self.show();
-                let what = if undo { "included again" } else { "excluded from now on" };
-                self.reply(reply, Ok(format!("{count} {what}")));
+                let message = if undo { format!("included {count} again") } else { format!("excluded {count}") };
+                self.reply(reply, Ok(message));
             }
             TaskResult::Excluded { reply, written: Err(why), .. } => self.reply(reply, Err(why)),
             TaskResult::Exported { done, reply } => {
