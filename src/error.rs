@@ -23,7 +23,7 @@ pub enum Exit {
     Incomplete = 3,
     /// There is no video.
     Empty = 4,
-    /// Another run holds the output folder.
+    /// A run uses the output folder, and the command would remove files under it.
     Locked = 11,
     /// Interrupted by a signal. The next run continues from there.
     Interrupted = 130,

@@ -74,7 +74,8 @@ Exit codes:
   3    finished, but some videos failed, were refused, or are missing or stale;
        doctor: something is missing
   4    no videos, or no features, were found
-  11   another run is using the output folder
+  11   a run is using the output folder, and the command would remove files
+       under it
   130  interrupted; run the same command again to resume";
 
 /// The subcommands.
@@ -108,7 +109,7 @@ pub enum Command {
     Resume(OrderArgs),
     /// Retry failed videos in the current run, or queue a list of videos for the next run
     Retry(RetryArgs),
-    /// Run engines on a Slurm cluster: write and submit the scripts; show and stop the engines
+    /// Run engines on a Slurm cluster: write and submit the scripts; show, add and stop engines
     Slurm(SlurmArgs),
     /// The engine in the background
     #[command(hide = true)]

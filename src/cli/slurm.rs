@@ -25,8 +25,6 @@ pub enum SlurmCommand {
     /// Show the jobs in the queue and their engines
     Status(SlurmStatusArgs),
     /// Submit more engines
-    // Hidden while the parts of the dataset depend on the number of engines: those of another array get none.
-    #[command(hide = true)]
     Add(SlurmAddArgs),
     /// Stop the engines after the videos in progress, and cancel the waiting jobs
     Stop(SlurmStopArgs),
@@ -42,7 +40,7 @@ pub enum SlurmCommand {
 pub struct SlurmInitArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Engines that run at a time [default: the number of nodes in the partition, at most 8]
+    /// Number of engines [default: as many as fit into the partition, at most 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub engines: Option<u32>,
     /// Partition [default: the default one, or the largest one with GPUs]

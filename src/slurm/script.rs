@@ -17,7 +17,7 @@ const MAX_CORES: [u64; 2] = [16, 12];
 pub(crate) struct Request<'r> {
     /// The nodes that the engines run on.
     pub nodes: &'r Nodes,
-    /// The number of engines; `None`: by the number of nodes.
+    /// The number of engines; `None`: as many as fit on the nodes, at most 8.
     pub tasks: Option<u32>,
     /// Each engine gets a GPU.
     pub gpu: bool,
@@ -35,7 +35,7 @@ impl Request<'_> {
         share.clamp(1, MAX_CORES[usize::from(self.gpu)])
     }
 
-    /// The share of a node's memory that belongs to the cores, a little less than all of it: Slurm keeps some for itself.
+    /// The share of a node's memory that belongs to the cores, reduced by a tenth, because Slurm may reserve some.
     fn memory_mib(&self) -> u64 {
         let share = self.nodes.memory_mib * self.cores() / self.nodes.cores.max(1);
         (share * 9 / 10).clamp(1024, 64 << 10)
@@ -79,7 +79,7 @@ impl Request<'_> {
              #SBATCH --open-mode=append\n\
              #SBATCH --output=%x_%A_%a.log\n\
              \n\
-             # The engine takes the place of this shell, so that Slurm's signals reach it. Videos that fail do not make the task\n\
+             # exec replaces this shell by the engine, so that Slurm's signals reach it. Videos that fail do not make the task\n\
              # fail; --strict changes that.\n\
              exec {program} extract --config {config}{devices}\n",
             root = one_line(root),
@@ -106,7 +106,7 @@ impl Request<'_> {
              #SBATCH --open-mode=append\n\
              #SBATCH --output=%x_%j.log\n\
              \n\
-             # Exit code 3: some videos have no feature, and the log names them. Without the end of the line the job would fail then.\n\
+             # With exit code 3, some videos have no feature, and the log names them. The end of the line makes the job succeed then.\n\
              {program} export --config {config} || [ $? -eq 3 ]\n",
             partition = self.nodes.partition,
             memory = self.nodes.memory_mib.clamp(1024, 8192) * 9 / 10,
