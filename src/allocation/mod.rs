@@ -13,7 +13,7 @@ pub(crate) use group::Groups;
 /// What sets the amount of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The machine has no more.
+    /// The machine itself.
     Machine,
     /// A control group, by its folder.
     Group(PathBuf),
@@ -80,7 +80,7 @@ impl fmt::Display for Memory {
 
 /// The number of cores that this process may use.
 pub(crate) fn cores() -> usize {
-    // The standard library knows the affinity and the quota of the control group.
+    // The standard library respects the affinity and the quota of the control group.
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
     Step::of_this_process().cores.map_or(allowed, |cores| cores.clamp(1, allowed))
 }
@@ -112,7 +112,7 @@ impl Step {
         }
         let number = |name: &str| variable(name)?.trim().parse::<u64>().ok().filter(|number| *number > 0);
         let node = variable("SLURM_NODEID").and_then(|node| node.parse().ok()).unwrap_or(0);
-        // A batch script has the variables of its tasks as well, and is alone.
+        // A batch script also has the variables of its tasks, although it is a single process.
         let in_step = number("SLURM_STEP_NUM_TASKS").is_some();
         let tasks = variable("SLURM_STEP_TASKS_PER_NODE").filter(|_| in_step);
         let tasks = tasks.and_then(|list| of_node(&list, node)).unwrap_or(1).max(1);

@@ -124,7 +124,7 @@ fn submit(settings: &Settings, script: &Path) -> anyhow::Result<Exit> {
     let engines = queue::submit(&script, &[beside(&script)])?;
     outln!("submitted the engines as job {engines}");
     jobs = Jobs { script, engines: vec![engines], export: None };
-    // If the export is refused, the engines are known all the same.
+    // The engines are recorded even if the export is refused.
     jobs.write(settings)?;
     submit_export(&mut jobs)?;
     jobs.write(settings)?;
@@ -145,7 +145,7 @@ fn submit_export(jobs: &mut Jobs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Logs lie beside the script, wherever it is submitted from.
+/// Logs are written beside the script, whatever the current folder is.
 fn beside(script: &Path) -> String {
     format!("--chdir={}", script.parent().unwrap_or(Path::new("/")).display())
 }

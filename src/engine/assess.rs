@@ -91,7 +91,7 @@ impl OutputFolder<'_> {
         }
         match FailureFile::read(&self.layout.failure(&video.name)) {
             Ok(Some(failure)) if failure.source == Some(video.stamp) => StoredResult::Failed(Box::new(failure)),
-            // A failure file that was read and is damaged says nothing.
+            // A damaged failure file is ignored.
             Err(error) if !is_content(&error) => StoredResult::Unreadable(format!(
                 "failed to read {}: {error}",
                 self.layout.failure(&video.name).display()

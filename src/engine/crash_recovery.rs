@@ -83,7 +83,7 @@ pub(crate) fn suspects(private: &Path, running: &[String]) -> io::Result<BTreeSe
     journals.retain(|journal| !running.iter().any(|engine| journal.is_of(engine)));
     let old = journals.len().saturating_sub(KEPT);
     for journal in journals.drain(..old) {
-        // One that stays only takes space.
+        // A journal that cannot be removed only takes space.
         let _ = fs::remove_file(journal.path);
     }
     let mut unfinished = journals.len().saturating_sub(1);

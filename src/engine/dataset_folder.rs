@@ -15,7 +15,7 @@ use super::event::ReadFailure;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 
-/// How long a look may take. A file system that needs longer does not respond.
+/// How long a check may take. A file system that needs longer does not respond.
 pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Entries of the folder by which it is recognised in another place.
@@ -88,7 +88,7 @@ impl DatasetFolder {
         is_back.then_some(ReadFailure::FileBack)
     }
 
-    /// The answer of a look that has taken too long.
+    /// The error of a check that has taken too long.
     pub(crate) fn silent(&self) -> String {
         format!("the dataset folder {} does not respond; the run resumes when it does", shown(&self.root))
     }

@@ -121,7 +121,7 @@ impl Eta {
         let Some(raw) = self.raw(done, left) else { return };
         let aim = self.clock + raw;
         if !std::mem::replace(&mut self.is_known, self.costs.shape().is_some()) {
-            // The first guess is not worth following.
+            // The first estimates are too rough to smooth.
             self.end = None;
         }
         let follow = (raw * FOLLOW_SHARE).clamp(FOLLOW_S.0, FOLLOW_S.1);

@@ -1,4 +1,4 @@
-//! The list of excluded videos, one name per line. Every run on the output folder obeys it.
+//! The list of excluded videos, one name per line. It applies to every run on the output folder.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ pub(crate) fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
 /// # Errors
 /// When the list cannot be read or written; it is unchanged then.
 pub(crate) fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: bool) -> io::Result<()> {
-    // The engines of other parts may change the list at the same time.
+    // Other engines may change the list at the same time.
     let _held = atomic::lock_folder(private)?;
     let mut list = read(private)?;
     for name in names {

@@ -1,6 +1,6 @@
-//! The numbers by which a run knows its videos and workers, and its unit of time.
+//! The numbers of videos and workers in a run, and its unit of time.
 
-/// A video's index in the run's list. It stays the same for as long as the engine lives.
+/// A video's index in the run's list. It stays the same as long as the engine runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VideoId(pub usize);
 

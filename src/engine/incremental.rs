@@ -34,7 +34,7 @@ pub(crate) struct IncrementalExport {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Asks the exporter how it went.
+/// Asks the exporter for its result.
 #[derive(Clone)]
 pub(crate) struct IncrementalExportHandle(Sender<Job>);
 
@@ -80,14 +80,14 @@ impl IncrementalExport {
         Ok(Self { layout, jobs, thread: Some(thread) })
     }
 
-    /// Exports videos that were done before, where that is not done yet.
+    /// Exports the videos that were done before and are not exported yet.
     pub(crate) fn catch_up<'v>(&self, done: impl Iterator<Item = &'v VideoName>) {
         for video in done {
             let _ = self.jobs.send(Job::Export(self.layout.feature(video)));
         }
     }
 
-    /// A handle to ask how it went.
+    /// A handle that asks for the result.
     pub(crate) fn handle(&self) -> IncrementalExportHandle {
         IncrementalExportHandle(self.jobs.clone())
     }

@@ -28,7 +28,7 @@ pub(crate) enum JournalEntry {
     Release(Box<dyn FnOnce() + Send>),
     /// A failed attempt.
     Record(Box<Record>),
-    /// The video has a feature; its failure file may go.
+    /// The video has a feature; its failure file can be removed.
     Forget(VideoName),
     /// The output folder can be written to again.
     TryAgain,
@@ -106,10 +106,10 @@ impl JournalWriter {
         Arc::clone(&self.unrecorded)
     }
 
-    /// Waits until all is written, or until the limit where there is one.
+    /// Waits until everything is written, or until the limit if there is one.
     pub(crate) fn finish(self, limit: Option<Duration>) {
         drop(self.jobs);
-        // Nothing is ever sent: either call ends with the thread.
+        // Nothing is sent on this channel: both calls return when the thread ends.
         let _ = match limit {
             Some(limit) => self.ended.recv_timeout(limit).ok(),
             None => self.ended.recv().ok(),
@@ -146,7 +146,7 @@ impl<C: Fn(String)> WriterThread<C> {
             if let Err(error) = self.flush(!releases.is_empty()) {
                 (self.on_error)(format!("failed to write the journal {}: {error}", self.path.display()));
             }
-            // Also where the journal cannot be written: it is needed only after a crash.
+            // Orders are released even if the journal cannot be written, because it is needed only after a crash.
             releases.into_iter().for_each(|release| release());
         }
         self.try_again();
@@ -158,7 +158,7 @@ impl<C: Fn(String)> WriterThread<C> {
             return Ok(());
         }
         if self.journal.is_none() {
-            // Not the folders above: without them the output folder is gone, and nothing must be written in its place.
+            // The folders above are not created: without them the output folder is gone, and nothing must take its place.
             if let Some(folder) = self.path.parent()
                 && let Err(error) = fs::create_dir(folder)
                 && error.kind() != io::ErrorKind::AlreadyExists
@@ -190,7 +190,7 @@ impl<C: Fn(String)> WriterThread<C> {
 
     fn write_failure_file(&self, record: &Record) -> io::Result<()> {
         let path = self.layout.failure(&record.video);
-        // The worker cannot say what the file was like when it crashed.
+        // A worker that crashed has not reported the state of the file.
         let source = record.source.or_else(|| SourceStamp::read(&record.path).ok());
         let is_corrupt = record.attempt.failure.kind == ErrorKind::Corrupt;
         let content = if is_corrupt { digest::sampled(&record.path).ok() } else { None };
@@ -205,7 +205,7 @@ impl<C: Fn(String)> WriterThread<C> {
         {
             *reason = same;
         }
-        // Attempts at other content explain nothing.
+        // Attempts at an earlier version of the file are dropped.
         let earlier = earlier.filter(|file| file.source == source || has_content(file));
         let mut attempts = earlier.map(|file| file.attempts).unwrap_or_default();
         attempts.push(attempt);
@@ -217,7 +217,7 @@ impl<C: Fn(String)> WriterThread<C> {
         let before = self.unwritten.len();
         self.unwritten.retain(|record| record.video != *video);
         self.unrecorded.fetch_sub(before - self.unwritten.len(), Ordering::Relaxed);
-        // A feature beats a failure file, so one that stays does no harm.
+        // A feature takes precedence over a failure file, so a failure file that cannot be removed does no harm.
         let _ = fs::remove_file(self.layout.failure(video));
     }
 

@@ -136,7 +136,7 @@ impl RotatingFile {
     }
 
     fn open(&mut self) -> io::Result<()> {
-        // Only the log's own folder: where the output folder is missing, nothing must be written in its place.
+        // The folders above are not created: without them the output folder is gone, and nothing must take its place.
         if let Some(folder) = self.path.parent() {
             let _ = fs::create_dir(folder);
         }
@@ -146,7 +146,7 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Where the file cannot be renamed, it grows on, and the next attempt comes when it has grown as much again.
+    /// Renames the file. If that fails, the file keeps growing, and the next attempt follows after as many bytes.
     fn rotate(&mut self) {
         let old = |n: u32| self.path.with_extension(format!("log.{n}"));
         for n in (1..OLD_FILES).rev() {

@@ -1,4 +1,4 @@
-//! Orders that reach all engines of an output folder: files that each engine looks for with its heartbeats.
+//! Orders to all engines of an output folder: files for which each engine looks with its heartbeats.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ const KEPT: Duration = Duration::from_secs(600);
 /// The largest order that is read, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What engines are to do.
+/// An order to all engines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Order {
@@ -97,7 +97,7 @@ impl Orders {
         let mut orders = vec![];
         for path in &paths {
             match self.seen.get(path) {
-                // One that stays is seen as old by later engines.
+                // If it cannot be removed, later engines ignore it as old.
                 Some(since) if since.elapsed() > KEPT => drop(fs::remove_file(path)),
                 Some(_) => {}
                 None => {
@@ -113,7 +113,7 @@ impl Orders {
         Ok(orders)
     }
 
-    /// Removes all orders: no other engine runs.
+    /// Removes all orders. Call it if no other engine runs.
     pub(crate) fn clear(&mut self) {
         let _ = self.look();
         let folder = folder(&self.private);

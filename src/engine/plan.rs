@@ -25,7 +25,7 @@ pub(crate) struct Plan {
     pub root: PathBuf,
     /// The claims of the engine.
     pub claims: Claims,
-    /// What the claims tell.
+    /// The messages of the claims.
     pub news: Option<mpsc::UnboundedReceiver<ClaimsEvent>>,
     /// The layout of the output folder.
     pub layout: Layout,

@@ -22,10 +22,10 @@ use crate::protocol::holder::{
 /// How long to wait for the workers of an engine that was killed to exit.
 const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why an engine cannot use an output folder.
+/// Why an engine cannot register in an output folder.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistrationError {
-    /// The file system does not keep a promise that claims need.
+    /// The file system does not meet a condition of the claims.
     #[error(
         "engines cannot share the output folder {}: its file system does not work as needed ({}); use another --out",
         shown(out),
@@ -34,7 +34,7 @@ pub(crate) enum RegistrationError {
     Promise {
         /// The folder that was tried out.
         out: PathBuf,
-        /// The promise.
+        /// The condition.
         promise: Promise,
     },
     /// The file cannot be created or read.
@@ -48,7 +48,7 @@ impl From<RegistrationError> for ExitError {
     }
 }
 
-/// What has become of the file of an engine.
+/// The state of the file of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EngineFile {
     /// It is unchanged.
@@ -80,7 +80,7 @@ impl Registration {
     /// Registers this process, and removes the files of engines that have ended.
     ///
     /// # Errors
-    /// When the folder cannot be written to, or its file system does not keep a promise.
+    /// When the folder cannot be written to, or its file system does not meet a condition of the claims.
     pub(crate) fn new(private: &Path) -> Result<Self, RegistrationError> {
         let folder = holder::folder(private);
         fs::create_dir_all(&folder)?;
@@ -96,10 +96,10 @@ impl Registration {
             None => log_name(),
         };
         for ended in seen.iter().filter(|seen| !seen.held) {
-            // One that stays only takes space.
+            // A file that cannot be removed only takes space.
             let _ = fs::remove_file(&ended.path);
         }
-        // Of version 0.1.0.
+        // Version 0.1.0 had this folder.
         let _ = fs::remove_dir_all(private.join("locks"));
         let path = holder::file(private, &id);
         let tool = concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into();
@@ -135,11 +135,11 @@ impl Registration {
         self.held().log.clone()
     }
 
-    /// Removes the file: the engine ends.
+    /// Removes the file at the end of the engine.
     pub(crate) fn end(&self) {
         let mut held = self.held();
         held.ended = true;
-        // One that stays is removed by the next engine.
+        // If it cannot be removed, the next engine removes it.
         let _ = fs::remove_file(&held.path);
     }
 

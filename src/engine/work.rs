@@ -52,7 +52,7 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
     Ok(Work { files, videos, order })
 }
 
-/// The claimable forms of the videos. Their costs give the order in which they are handed out.
+/// The videos, as the claims need them. Their costs give the order in which they are handed out.
 pub(crate) fn items(work: &Work) -> Vec<Item> {
     let is_by_size =
         work.order.is_sorted_by_key(|id| std::cmp::Reverse(work.files.get(id.0).map(|file| file.stamp.size)));

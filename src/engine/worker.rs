@@ -34,7 +34,7 @@ pub(crate) enum WorkerMessage {
 pub(crate) struct End {
     /// As a sentence.
     pub how: String,
-    /// Something else than this engine has killed it with SIGKILL.
+    /// Another process or the kernel has killed it with SIGKILL.
     pub was_killed: bool,
 }
 

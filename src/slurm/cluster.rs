@@ -48,7 +48,7 @@ pub(crate) fn choose<'n>(all: &'n [Nodes], named: Option<&str>, gpus: bool) -> O
         Some(name) => nodes.partition == name,
         None => nodes.is_up && (!gpus || nodes.gpus > 0),
     };
-    // The last of equals counts, so the order of `sinfo` is reversed.
+    // Of equal entries `max_by_key` returns the last one, so the order of `sinfo` is reversed.
     all.iter().rev().filter(suits).max_by_key(|nodes| (gpus && nodes.gpus > 0, nodes.is_default, nodes.count))
 }
 
@@ -57,7 +57,7 @@ fn parse(line: &str) -> Option<Nodes> {
     let mut field = || fields.next().map(str::trim);
     let name = field()?;
     let (available, limit) = (field()?, field()?);
-    // Of unlike nodes `sinfo` prints the least, with a plus.
+    // If the nodes differ, `sinfo` prints the smallest number with a plus.
     let number = |text: &str| text.trim_end_matches('+').parse().ok();
     Some(Nodes {
         partition: name.trim_end_matches('*').to_owned(),

@@ -1,4 +1,4 @@
-//! The job that this process belongs to: its name, its state, the time that is left, and how it is queued again.
+//! The job that this process belongs to: its name, its state and the time that is left.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ pub(crate) struct Job {
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JobState {
-    /// Slurm lets it run on. Otherwise Slurm is ending it.
+    /// It runs. Otherwise Slurm is ending it.
     pub runs: bool,
     /// Time until its limit; `None` without a limit.
     pub left: Option<Duration>,
@@ -30,7 +30,7 @@ impl Job {
 
     fn of(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let id = variable("SLURM_JOB_ID")?;
-        // The task that starts last has the id of the array. Slurm would take it for the whole array.
+        // The last task of an array has the id of the array, which would name all tasks.
         let name = match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
             (Some(array), Some(task)) => format!("{array}_{task}"),
             _ => id,

@@ -1,5 +1,5 @@
-//! Slurm: the job that this process belongs to, and what Slurm's own programs say. Calls may take seconds, so none of them
-//! belongs on an event loop.
+//! Slurm: the job that this process belongs to, and what Slurm's own programs say. Calls may take seconds, so do
+//! not make them on an event loop.
 
 pub(crate) mod cluster;
 mod job;
@@ -19,7 +19,7 @@ pub(crate) use job::{Job, JobState, kill_wait};
 /// How long a program of Slurm may take. A busy controller answers after many seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why Slurm gives no answer.
+/// Why a program of Slurm gives no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SlurmError {
     /// The program is not there.
@@ -39,12 +39,12 @@ pub(crate) enum SlurmError {
         /// The program.
         program: &'static str,
     },
-    /// It refuses.
+    /// It fails.
     #[error("{program} failed: {said}")]
     Failed {
         /// The program.
         program: &'static str,
-        /// Its last words.
+        /// The last line of its standard error.
         said: String,
     },
     /// It answers in an unknown form.

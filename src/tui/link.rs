@@ -1,4 +1,4 @@
-//! The connection to the engine. It finds the engine by the lock of the output folder and reconnects when the
+//! The connection to the engine. It finds the engine by its file in the output folder and reconnects when the
 //! connection breaks.
 
 use std::io;
@@ -32,7 +32,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause between two attempts to find an engine.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The same while there is no engine. It takes a look at the lock files.
+/// The same while there is no engine. It takes a look at the files of the engines.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Attempts after which there is no engine.

@@ -1,11 +1,11 @@
-//! What the files in the folder of the claims say.
+//! The state of all claims, as a listing of their folder shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::BUCKETS;
 use crate::names::{self, Name, Record, Stage};
 
-/// What a listing says about a bucket.
+/// A bucket, as a listing shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// An engine holds it.
@@ -24,7 +24,7 @@ pub struct Board {
     pub(crate) singles: BTreeMap<(u16, u64), Vec<Stage>>,
     /// The engines that take part; true: it is idle.
     pub(crate) engines: BTreeMap<String, bool>,
-    /// An engine ends the run.
+    /// An engine is ending the run.
     pub(crate) finishing: bool,
     /// The end of the run is done; true: with an export.
     pub(crate) finished: BTreeSet<bool>,
@@ -43,7 +43,7 @@ impl Default for Board {
 }
 
 impl Board {
-    /// Reads a listing. Files of other origin are ignored.
+    /// Reads a listing. Other files are ignored.
     pub fn of(names: &[String]) -> Self {
         let mut board = Self::default();
         for name in names.iter().filter_map(|name| names::parse(name)) {

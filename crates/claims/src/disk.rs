@@ -15,7 +15,7 @@ pub struct DiskFolder {
     me: String,
 }
 
-/// A promise that a file system does not keep.
+/// A condition that a file system does not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
     /// A file that exists cannot be created again.
@@ -27,7 +27,7 @@ pub enum Promise {
 }
 
 impl Promise {
-    /// The promise, for people.
+    /// What the file system does instead, for people.
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Create => "it creates a file that exists already",
@@ -125,7 +125,7 @@ impl DiskFolder {
         }
     }
 
-    /// Tries out what claims need: exclusive creation, renames and listings. Leaves no file.
+    /// Tests what claims need: exclusive creation, renames and listings. Leaves no file.
     ///
     /// # Errors
     /// When the folder cannot be written to.

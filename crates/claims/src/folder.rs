@@ -1,4 +1,4 @@
-//! What a claimer needs of the output folder.
+//! The file operations that a claimer needs.
 
 use std::io;
 
@@ -8,13 +8,13 @@ pub type Video = usize;
 /// How a video was settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// It has a feature, and nothing more is to be said.
+    /// It has a feature, without any details.
     Done,
-    /// Anything else, such as a failure. The text is the engine's and has no line break.
+    /// Anything else, such as a failure. The engine defines the text, which has no line break.
     Other(String),
 }
 
-/// What an engine shows of itself.
+/// The heartbeat of an engine, as other engines see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulse {
     /// The counter of its heartbeat file.
@@ -26,8 +26,8 @@ pub enum Pulse {
 /// The folder of the claims of one feature set, the heartbeats, and the results. The names are those of files in the folder of
 /// the claims.
 ///
-/// Two promises are needed: of several engines that create a file, exactly one succeeds; of several engines that rename a
-/// file, exactly one succeeds. Engines must see each other's files within [`crate::LEASE`].
+/// Of several engines that create a file, exactly one must succeed; of several engines that rename a file, exactly one must
+/// succeed. Engines must see each other's files within [`crate::LEASE`].
 pub trait Folder {
     /// The names of all files.
     ///
@@ -74,11 +74,11 @@ pub trait Folder {
     /// # Errors
     /// When it exists and cannot be removed.
     fn bury(&mut self, engine: &str) -> io::Result<()>;
-    /// Those of these videos that have a result in the output folder.
+    /// The results of those of these videos that have one in the output folder.
     ///
     /// # Errors
     /// When the output folder cannot be read.
     fn results(&mut self, videos: &[Video]) -> io::Result<Vec<(Video, Settled)>>;
-    /// Whether what another engine has written about a video holds for this engine, too.
+    /// Whether the text that another engine has written about a video applies to this engine, too.
     fn accepts(&self, video: Video, text: &str) -> bool;
 }

@@ -13,7 +13,7 @@ pub(crate) enum Name {
     Claim(u16),
     /// `0a3.open`: the bucket was claimed before, and its videos may be claimed.
     Open(u16),
-    /// `0a3.done-12`: all 12 videos of the bucket are done. `0a3.mixed-12`: they are settled, and the text tells the others.
+    /// `0a3.done-12`: all 12 videos of the bucket are done. `0a3.mixed-12`: they are settled, and the text has details.
     Finished(u16, Record),
     /// `0a3.0123456789abcdef`: a single video is claimed.
     Single(u16, u64, Stage),
@@ -21,10 +21,10 @@ pub(crate) enum Name {
     Finish(Option<bool>),
 }
 
-/// What is known of the videos of a finished bucket.
+/// The results of a finished bucket, as far as the name of its file has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Not all of them are plainly done.
+    /// At least one of them has details, such as a failure.
     pub mixed: bool,
     /// The number of videos.
     pub videos: usize,
@@ -39,7 +39,7 @@ pub(crate) enum Stage {
     Second,
     /// It is done.
     Done,
-    /// It is settled, and the text tells how.
+    /// It is settled, and the text has the details.
     Mixed,
 }
 
@@ -75,14 +75,14 @@ pub(crate) fn single(bucket: u16, hash: u64, stage: Stage) -> String {
 
 pub(crate) const FINISH: &str = "finish";
 
-/// What a turn of a dead engine is renamed to.
+/// The name to which the turn of a dead engine is renamed.
 pub(crate) const FINISHER: &str = "finisher";
 
 pub(crate) fn finish(exported: bool) -> &'static str {
     if exported { "finish.exported" } else { "finish.checked" }
 }
 
-/// What a name means. None for a file of another origin.
+/// Parses the name of a file. None if claims have no such name.
 pub(crate) fn parse(name: &str) -> Option<Name> {
     match name.split_once('.') {
         Some(("run", engine)) if is_engine(engine) => return Some(Name::Run(engine.to_owned())),

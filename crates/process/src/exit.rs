@@ -19,8 +19,8 @@ impl Exit {
         self.reason.is_none() && self.status.and_then(|status| status.signal()) == Some(9)
     }
 
-    /// Whether another process or the kernel's shortage of memory ended the process by a signal. Then the process may have
-    /// been without fault.
+    /// Whether another process or the kernel's shortage of memory ended the process by a signal. Then the process may
+    /// have no fault.
     pub fn is_from_outside(&self) -> bool {
         // HUP, INT, KILL, TERM: faulty programs do not send them to themselves.
         let signal = self.status.and_then(|status| status.signal());

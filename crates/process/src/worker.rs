@@ -36,7 +36,7 @@ pub struct WaitLimits<'a> {
     pub stall: Duration,
     /// The longest time altogether.
     pub total: Duration,
-    /// Whether the caller does not want the result any more.
+    /// Whether the caller has cancelled.
     pub is_cancelled: &'a dyn Fn() -> bool,
 }
 

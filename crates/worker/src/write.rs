@@ -133,7 +133,7 @@ impl Writer {
         self.send(Part::End(Box::new(extracted)))
     }
 
-    /// Whether rows of this job could not be written, so that the rest of it is in vain.
+    /// Whether rows of this job could not be written, so that the rest of them is dropped.
     pub(crate) fn has_failed(&self, job: &Job) -> bool {
         self.failed.load(Ordering::Relaxed) == job.id
     }

@@ -1,4 +1,4 @@
-//! The output folder, as claims see it.
+//! The file operations of the claims in the output folder.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ use crate::engine::files::Files;
 use crate::engine::state::{Status, VideoId};
 use crate::protocol::holder;
 
-/// The output folder, as claims see it.
+/// The output folder, for the claims.
 pub(super) struct OutputFolder {
     pub(super) disk: DiskFolder,
     pub(super) path: PathBuf,
@@ -31,7 +31,7 @@ impl Folder for OutputFolder {
     fn create(&mut self, name: &str, text: &str) -> io::Result<bool> {
         match self.disk.create(name, text) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Not the folders above: without them the output folder is gone, and nothing must be written in its place.
+                // The folders above are not created: without them the output folder is gone, and nothing must take its place.
                 for folder in self.path.parent().into_iter().chain([self.path.as_path()]) {
                     match fs::create_dir(folder) {
                         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),

@@ -1,4 +1,4 @@
-//! Claims videos for an engine, on a thread of its own: the output folder may respond late.
+//! Claims videos for an engine, on a thread of its own, because the output folder may respond late.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,10 +27,10 @@ mod folder;
 
 use folder::OutputFolder;
 
-/// The time until a file operation that failed is tried again.
+/// The time before a file operation that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What the engine tells its claims.
+/// A message from the engine to its claims.
 pub(crate) enum ClaimsRequest {
     /// Take part in a run.
     Join,
@@ -40,11 +40,12 @@ pub(crate) enum ClaimsRequest {
     Seen(VideoId, VideoFile),
     /// The status of a video.
     Status(VideoId, Stage),
-    /// What the engine can use.
+    /// The videos that the engine can use.
     Load(Load),
-    /// Asks for the end of the run; true: with an export. The answer also tells whether other engines have settled videos.
+    /// Asks whether this engine may end the run; true: with an export. The answer also has whether other engines have settled
+    /// videos.
     Turn(bool, oneshot::Sender<io::Result<(Turn, bool)>>),
-    /// Gives the end of the run back; with an export or without, if it is done.
+    /// This engine no longer ends the run. If the end is done: with an export or without.
     TurnOver(Option<bool>),
     /// Passes an order on to the other engines.
     Order(Order),
@@ -62,7 +63,7 @@ pub(crate) enum Stage {
     Settled(Settled),
 }
 
-/// What claims tell the engine.
+/// A message from the claims to the engine.
 #[derive(Debug)]
 pub(crate) enum ClaimsEvent {
     /// These may be extracted. Those with these names may have crashed another engine.
@@ -88,7 +89,7 @@ impl Claims {
     }
 }
 
-/// What claims need to know.
+/// The inputs of the claims.
 pub(crate) struct ClaimsContext {
     /// The layout of the output folder.
     pub layout: Layout,
@@ -100,7 +101,7 @@ pub(crate) struct ClaimsContext {
     pub registration: Registration,
 }
 
-/// Starts the thread, which beats from now on. `distrusts`: the engine reads its videos long before it takes part.
+/// Starts the thread, which writes heartbeats from now on. `distrusts`: the engine reads its videos long before it takes part.
 ///
 /// # Errors
 /// When the thread cannot be started.
@@ -126,7 +127,7 @@ pub(crate) fn start(
     Ok((Claims(sender), receiver))
 }
 
-/// The claimable form of a video.
+/// A video, as the claims need it.
 pub(crate) fn item(file: &VideoFile, cost: u64, status: &Status) -> Item {
     let settled = match stage(status) {
         Stage::Settled(settled) => Some(settled),
@@ -149,7 +150,7 @@ pub(crate) fn stage(status: &Status) -> Stage {
     }
 }
 
-/// How a video is settled that is not plainly done, in the records of buckets.
+/// The details of a settled video, in the records of buckets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Other {
@@ -158,7 +159,7 @@ enum Other {
         failure: Failure,
         before: bool,
     },
-    /// The engine does not extract it: it is excluded, stale, beyond its limit, or cannot be judged.
+    /// The engine does not extract it, because it is excluded, stale, beyond the limit, or unreadable.
     Kept,
 }
 
@@ -210,7 +211,7 @@ impl Thread {
         self.began.elapsed().as_millis() as u64
     }
 
-    /// Does what is due, and returns how long nothing is.
+    /// Does what is due, and returns the time until something is due again.
     fn step(&mut self) -> Duration {
         let now = self.now();
         if now >= self.next_orders {
@@ -226,7 +227,7 @@ impl Thread {
     fn step_claims(&mut self, now: u64) -> Duration {
         if !self.joined {
             if now >= self.next_beat {
-                // A missing or full disk is noticed elsewhere.
+                // The hold of the run handles a missing or full disk.
                 let _ = self.folder.context.registration.beat();
                 self.next_beat = now + BEAT;
             }
@@ -303,7 +304,7 @@ impl Thread {
                 }
             }
             ClaimsRequest::Order(order) => {
-                // An engine that has just joined may not be known yet.
+                // The order is written even if no other engine is known: one may just have joined.
                 let ClaimsContext { layout, registration, .. } = &self.folder.context;
                 if let Err(error) = orders::give(&layout.private(), order, Some(registration.id())) {
                     tracing::warn!("failed to pass an order on to other engines: {error}");
@@ -324,7 +325,7 @@ impl Thread {
                 if self.claimer.engines().count() == 0 {
                     self.orders.clear();
                 }
-                // What is revoked comes before the end.
+                // The engine gets the revoked videos before the reply.
                 let (changes, _) = self.claimer.step(&mut self.folder, now, self.load);
                 changes.into_iter().for_each(|change| self.tell(change));
                 let _ = reply.send(());

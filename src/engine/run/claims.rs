@@ -1,4 +1,4 @@
-//! The claims of the engine: what they are told, what they tell, and the end of the run.
+//! The messages between the engine and its claims, and the end of the run.
 
 use std::io;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::engine::claims::{ClaimsEvent, ClaimsRequest, stage};
 use crate::engine::orders::Order;
 use crate::engine::state::State;
 
-/// How long other engines may take before they are asked again.
+/// After this time, the engine asks again whether it may end the run.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// How long an engine waits until its claims are given back: their disk may not respond.
+/// How long an engine waits until its claims are given back, because their disk may not respond.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Videos of so many milliseconds should wait in the engine.
+/// The work that should wait in the engine, in milliseconds.
 const AHEAD: f64 = 60_000.0;
 
 impl Engine {
@@ -28,7 +28,7 @@ impl Engine {
         self.plan.claims.tell(ClaimsRequest::Join);
     }
 
-    /// Passes on what the claims tell.
+    /// Passes the messages of the claims on.
     pub(super) fn hear_claims(
         news: Option<mpsc::UnboundedReceiver<ClaimsEvent>>,
         sender: mpsc::UnboundedSender<Incoming>,
@@ -53,7 +53,7 @@ impl Engine {
             ClaimsEvent::Order(order) => self.take_order(order),
             ClaimsEvent::EngineDied(engine) => {
                 tracing::warn!(
-                    "the engine {engine} has ended without giving its videos back; they are extracted by others"
+                    "engine {engine} has ended without giving its videos back; the remaining engines extract them"
                 );
             }
         }
@@ -72,7 +72,7 @@ impl Engine {
                 self.dataset.exclude(videos, undo);
                 self.handle(Event::Exclude(ids, undo));
             }
-            // An engine without a run begins none.
+            // These orders start no run.
             Order::Retry(_) | Order::Redo(_) if self.state.is_over() => {}
             Order::Retry(videos) => {
                 let ids = ids(&videos);
@@ -178,7 +178,7 @@ impl Engine {
         turn
     }
 
-    /// Gives the end of the run back. `ended`: it is done; true: with an export.
+    /// This engine no longer ends the run. `ended`: the end is done; true: with an export.
     pub(crate) fn turn_over(&self, ended: Option<bool>) {
         self.plan.claims.tell(ClaimsRequest::TurnOver(ended));
     }
@@ -187,11 +187,11 @@ impl Engine {
     pub(crate) async fn leave_claims(&self) {
         let (reply, left) = oneshot::channel();
         self.plan.claims.tell(ClaimsRequest::Leave(reply));
-        // Without an answer, other engines take them over.
+        // Without an answer, other engines take the claims over.
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, left).await;
     }
 
-    /// Looks at the results of videos that other engines have done. Those without one are extracted again.
+    /// Reads the results of the videos that other engines have done. Videos without a result are extracted again.
     async fn check_others(&mut self) {
         let done = self.state.videos.iter_enumerated().filter(|(_, video)| matches!(video.status, Status::Done { .. }));
         let done: Vec<_> = done.filter_map(|(id, _)| Some((id, self.state.files.get(id)?.clone()))).collect();
@@ -210,7 +210,7 @@ impl Engine {
     }
 }
 
-/// What the engine can use.
+/// The videos that the engine can use.
 fn load(state: &State, videos_per_s: f64) -> Load {
     let alive = || state.workers.iter().filter(|worker| !worker.status.is_gone());
     let places: usize = alive().map(|worker| worker.capacity).sum();

@@ -10,7 +10,7 @@ use crate::slurm::{self, Job, JobState, SlurmError};
 /// The least time before the limit of a job at which a run stops.
 const LEAST_NOTICE: Duration = Duration::from_secs(60);
 
-/// What is known of the end that others set to this run.
+/// What is known about the stop of this run by signals and by the limit of its job.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
     /// The Slurm job of this engine.
@@ -31,16 +31,16 @@ pub(super) struct Stops {
     announced: Option<Announced>,
 }
 
-/// Why the job ends although Slurm could run it again.
+/// Why the job ends, if Slurm may run it again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Announced {
     /// Its time runs out.
     Time,
-    /// It gives way to another one.
+    /// Another job preempts it.
     Preemption,
 }
 
-/// What Slurm says of the job.
+/// An answer of Slurm about the job.
 pub(super) enum JobNews {
     /// Its state after a SIGTERM, which came at this time; and the time until SIGKILL.
     Ends(Instant, Result<JobState, SlurmError>, Duration),
@@ -51,13 +51,13 @@ pub(super) enum JobNews {
 /// Whether a job is queued again after a run.
 #[derive(Debug)]
 pub(crate) enum Requeue {
-    /// It is not: the run was not stopped by the time or by another job, or has finished its work.
+    /// No: neither the time nor another job has stopped the run, or the engines share a job.
     No,
-    /// It is not: another attempt would not finish a video either.
-    InVain,
-    /// It is not: the time ran out when the last videos were in progress, and they are finished.
+    /// No: the time of the job did not suffice for one video.
+    NoProgress,
+    /// No: the time ran out while the last videos were in progress, and they are finished.
     Finished,
-    /// It is.
+    /// Yes.
     Yes(Job),
 }
 
@@ -67,8 +67,8 @@ impl Stops {
         Self { job, kill_wait, ..Self::default() }
     }
 
-    /// Whether a signal announces an end that the run plans for. It never cuts work short: `srun` passes SIGTERM on to processes
-    /// that Slurm has signalled itself.
+    /// Whether the run plans its stop after this signal. Then a repeated signal does not stop it at once, because `srun` passes
+    /// SIGTERM on to processes that Slurm has signalled before.
     pub(super) fn plans_for(&self, signal: StopSignal) -> bool {
         match signal {
             StopSignal::Notice => true,
@@ -77,12 +77,12 @@ impl Stops {
         }
     }
 
-    /// A video has taken so long.
+    /// Notes how long a video has taken.
     pub(super) fn took(&mut self, time: Duration) {
         self.longest = self.longest.max(time);
     }
 
-    /// SIGKILL comes `after` this moment. The end of workers and the last writes take a while.
+    /// Plans the stop for SIGKILL, which comes `after` the time `from`. The margin is for the end of workers and the last writes.
     fn killed(&mut self, from: Instant, after: Duration) {
         let margin = (after / 4).clamp(Duration::from_secs(1), Duration::from_secs(5));
         self.abort_at = Some(from + after.saturating_sub(margin));
@@ -97,7 +97,7 @@ impl Stops {
 }
 
 impl Engine {
-    /// A signal asks the run to stop.
+    /// Handles a signal that asks the run to stop.
     pub(super) fn signalled(&mut self, signal: StopSignal) {
         if signal == StopSignal::Terminate && !std::mem::replace(&mut self.stops.terminated, true) {
             self.expect_kill();
@@ -145,7 +145,7 @@ impl Engine {
                 Some(kill_wait)
             }
             Err(error) => {
-                tracing::warn!("{error}; the run expects its end in {} s", kill_wait.as_secs());
+                tracing::warn!("{error}; the run expects SIGKILL in {} s", kill_wait.as_secs());
                 Some(kill_wait)
             }
         };
@@ -160,7 +160,7 @@ impl Engine {
         self.stops.asking = true;
         let (sender, is_first) = (self.sender.clone(), self.stops.whole.is_none());
         tokio::task::spawn_blocking(move || {
-            // The variable keeps the first limit, and an operator may have moved it.
+            // The variable has the limit at the start of the job, which an operator may have changed since.
             let left = if is_first { job.time_left() } else { job.state().map(|state| state.left) };
             let left = left.inspect_err(|error| tracing::warn!("the time limit of the job is unknown: {error}"));
             let limit = left.map(|left| left.map(|left| Instant::now() + left)).ok();
@@ -206,7 +206,7 @@ impl Engine {
             return Requeue::No;
         }
         match announced {
-            Announced::Time if self.done_before == self.done() => Requeue::InVain,
+            Announced::Time if self.done_before == self.done() => Requeue::NoProgress,
             _ => Requeue::Yes(job.clone()),
         }
     }

@@ -87,7 +87,7 @@ impl Answers {
             Some(version) if version == u64::from(VERSION) => {
                 let tool = hello.get("tool").and_then(serde_json::Value::as_str).unwrap_or_default();
                 self.tool = reeldeck_common::video::printable(tool);
-                // The client will want to know what the dataset is like.
+                // Clients show what checks have found in the dataset.
                 let _ = shared.context.inspector.send(InspectRequest::Begin);
                 FromEngine::Welcome(shared.welcome.clone())
             }
@@ -150,7 +150,7 @@ impl Answers {
         }
     }
 
-    /// The requested view, made anew unless the last one is recent enough.
+    /// The requested view, computed again unless the last one is recent enough.
     fn view(&mut self, filter: Filter, sort: Sort) -> (RefMut<'_, Table>, &View) {
         let mut table = RefMut::map(self.shared.borrow_mut(), |shared| &mut shared.table);
         let last = self.view.take().filter(|CachedView { view, made, cost }| {

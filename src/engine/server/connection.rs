@@ -48,7 +48,7 @@ pub(super) enum ConnectionError {
     /// The client asks and does not read.
     #[error("a client ({tool}) has not read its answers for {} s and is disconnected", WRITE_TIMEOUT.as_secs())]
     NotReading {
-        /// The client's own name.
+        /// The name that the client gave.
         tool: String,
     },
     /// A message has no JSON form.
@@ -56,7 +56,7 @@ pub(super) enum ConnectionError {
     Encode(#[from] serde_json::Error),
 }
 
-/// Serves a client until it or the engine leaves.
+/// Serves a client until it disconnects or the engine ends.
 ///
 /// # Errors
 /// When the client does not read.
@@ -168,10 +168,10 @@ impl Connection {
         }
     }
 
-    /// Queues an answer. The queue is full only where the client keeps asking and does not read.
+    /// Queues an answer. The queue is full only if the client keeps asking and does not read.
     async fn answer(&self, answer: &FromEngine) -> Result<(), ConnectionError> {
         match self.outgoing.send_timeout(line(answer)?, WRITE_TIMEOUT).await {
-            // The writer has noticed before us that the client is gone; the reader will too.
+            // The client has disconnected. The writer has noticed it, and the reader will notice it, too.
             Ok(()) | Err(mpsc::error::SendTimeoutError::Closed(_)) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
                 Err(ConnectionError::NotReading { tool: self.answers.tool().to_owned() })
@@ -187,7 +187,7 @@ enum Next<'c> {
     Missed(Permit<'c, String>),
     /// The client has not subscribed.
     Ignored,
-    /// The engine leaves.
+    /// The engine ends.
     End,
 }
 

@@ -82,7 +82,7 @@ fn next_step(row: &Row, reason: String) -> Option<&'static str> {
         (RowState::Missing, _) => State::Missing.next_step(),
         (RowState::Excluded, _) => Some("include it again to have it extracted"),
         (RowState::Stale, _) => Some("extract it again: the file has changed since"),
-        (RowState::LeftOut, _) => Some("run without --limit, or run the part that contains it"),
+        (RowState::LeftOut, _) => Some("run without --limit"),
         (_, Some(Finding::Corrupt)) => State::Corrupt { reason }.next_step(),
         (RowState::Failed, _) => Some("retry it when the cause is gone"),
         (_, Some(Finding::Damaged)) => Some("start a run: it extracts the video again"),

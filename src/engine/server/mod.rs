@@ -37,11 +37,11 @@ mod log_tail;
 mod socket;
 pub(crate) mod table;
 
-/// More clients than this at a time are turned away.
+/// More clients than this at a time are refused.
 const MAX_CLIENTS: usize = 64;
 
-/// Connections without a greeting that are kept. Another one closes the oldest of them, so that silent connections cannot
-/// shut out a client that speaks.
+/// Connections without a greeting that are kept. Another one closes the oldest of them, so that silent connections do
+/// not keep clients out.
 const MAX_SILENT: usize = 64;
 
 /// The number of events that a subscriber may be behind before it is told to ask for everything again.
@@ -65,7 +65,7 @@ enum Update {
     Inspection(Inspection),
     /// The files of the dataset folder that are no videos.
     Others(Arc<OtherFiles>),
-    /// The engine leaves.
+    /// The engine ends.
     End,
 }
 
@@ -114,7 +114,7 @@ impl Server {
         let runtime = crate::runtime::start()?;
         let thread = reeldeck_common::thread::spawn("server", move || {
             runtime.block_on(serve(listener, shared, incoming, requests));
-            // A thread may still read files for a client that has left.
+            // A thread may still read files for a client that has disconnected.
             runtime.shutdown_background();
         })?;
         Ok(Self { updates, followers, socket, thread: Some(thread) })
@@ -302,7 +302,7 @@ impl Clients {
     }
 }
 
-/// What bounds a connection before its greeting, and what it needs for one.
+/// What a connection needs before its greeting.
 struct Silence {
     /// Ends when the connection must make room for another one.
     closed: oneshot::Receiver<()>,
@@ -318,7 +318,7 @@ struct ClientSlots {
 struct ClientSlot(Rc<Cell<usize>>);
 
 impl ClientSlots {
-    /// A seat, unless all are taken.
+    /// A slot, unless all are taken.
     fn take(self) -> Option<ClientSlot> {
         let taken = self.taken.get();
         if taken >= MAX_CLIENTS {

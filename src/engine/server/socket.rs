@@ -1,4 +1,4 @@
-//! Where the engine's socket lies: in a folder that only its user can enter, never on the dataset's file system.
+//! The place of the engine's socket: a folder that only its user can enter, never on the dataset's file system.
 
 use std::fs::{self, Permissions};
 use std::io;

@@ -11,7 +11,7 @@ use crate::dataset::scan::Scan;
 use crate::dataset::{features_without_video, shown};
 use crate::error::ExitError;
 
-/// What the dataset lacks, or the output folder has too much.
+/// Differences between the dataset folder, the manifest and the features.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DatasetMismatch {
     /// Ids of the videos in the manifest that are not in the dataset folder, in its order.

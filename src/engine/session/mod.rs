@@ -62,14 +62,14 @@ pub(crate) trait Reporter: Send + Sync {
     /// The dataset folder was scanned.
     ///
     /// # Errors
-    /// When a session over this dataset makes no sense.
+    /// When the dataset has no videos.
     fn scanned(&self, scan: &Scan) -> anyhow::Result<()>;
     /// The first run is about to begin.
     fn prepared(&self, session: &Session, counts: &Counts);
     /// The export at the end of a run is done. It lacks `missed` videos that are done.
     fn exported(&self, session: &Session, outcomes: &[Outcome], missed: usize);
-    /// A run has ended by itself; `refused` files of the dataset folder were not taken. `unreadable`: why the first videos that
-    /// count as unreadable do so.
+    /// A run has ended by itself; `refused` files of the dataset folder were refused. `unreadable`: the first videos that count
+    /// as unreadable, with reasons.
     fn ended(&self, session: &Session, counts: &Counts, refused: usize, gaps: &DatasetMismatch, unreadable: &[String]);
 }
 
@@ -118,7 +118,7 @@ impl Session {
     /// the runs.
     ///
     /// # Errors
-    /// What keeps a run from beginning or from going on. Videos that fail only change the exit code.
+    /// When a run cannot begin or continue. Videos that fail only change the exit code.
     pub(crate) fn run(self, observers: Vec<Box<dyn RunObserver>>) -> anyhow::Result<Exit> {
         let registered = self.register()?;
         let private = self.layout.private();
@@ -359,7 +359,7 @@ async fn until_prepared(
     loop {
         tokio::select! {
             biased;
-            // The engine stops in time once it runs.
+            // A notice of the time limit is ignored: the engine asks for the limit when it runs.
             signal = signals.received() => if signal != StopSignal::Notice { return Ok(None) },
             Some(ClientRequest { request, reply }) = clients.recv() => match request {
                 Request::Stop { .. } | Request::Leave => {

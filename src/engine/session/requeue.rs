@@ -11,7 +11,7 @@ pub(super) fn queue_again(requeue: Requeue, finished: Option<Exit>) -> Exit {
     match requeue {
         Requeue::Finished => finished.unwrap_or(Exit::Interrupted),
         Requeue::No => Exit::Interrupted,
-        Requeue::InVain => {
+        Requeue::NoProgress => {
             errln!(
                 "note: no video was finished in the time of this Slurm job, so it is not queued again; raise --time"
             );

@@ -31,7 +31,7 @@ use crate::protocol::holder::holders;
 use crate::protocol::snapshot::Folder;
 use crate::protocol::{VERSION, Welcome};
 
-/// How often a dataset folder that is not there is looked for.
+/// How often a missing dataset folder is looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What an engine needs to begin its first run.
@@ -105,7 +105,7 @@ impl Session {
         let others = Arc::new(OtherFiles::of(&scan));
         begin("reading the output folder");
         let gaps = DatasetMismatch::find(settings, layout, &scan, self.options.wait)?;
-        // The list that is there may have the videos of a folder that cannot be read now.
+        // The existing list may have the videos of a folder that cannot be read now.
         let is_list_whole = scan.unreadable().is_none();
         let files: Arc<[VideoFile]> = scan.videos.into();
         match self.checkpoint.needs {
@@ -118,7 +118,7 @@ impl Session {
         let is_alone = registration.is_alone(&private).with_context(failed)?;
         assess::sweep(layout, &Sweeper::of_engine(is_alone)).with_context(failed)?;
         if !self.options.wait {
-            // Before the results are read: from now on, other engines leave the records of what they do.
+            // This comes before the results are read, because other engines keep their records from now on.
             claims.tell(ClaimsRequest::Join);
         }
         if !files.is_empty() && is_list_whole {

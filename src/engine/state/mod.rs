@@ -182,7 +182,7 @@ pub struct State {
 }
 
 impl State {
-    /// Why the first `most` videos that count as unreadable do so.
+    /// The first `most` videos that count as unreadable, with reasons.
     pub fn unreadable(&self, most: usize) -> Vec<String> {
         let reason = |video: &Video| match &video.status {
             Status::Failed { failure, unreadable: true, .. } => Some(failure.line()),

@@ -99,7 +99,7 @@ impl Queue {
         }
     }
 
-    /// Takes a video out of the backoff lane whose time has come.
+    /// Takes a video whose time has come out of the backoff lane.
     pub(crate) fn pop_due(&mut self, now: Millis) -> Option<VideoId> {
         while self.backoff.first().is_some_and(|(due, _)| *due <= now) {
             let (_, entry) = self.backoff.pop_first()?;

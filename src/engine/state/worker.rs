@@ -95,7 +95,7 @@ pub struct Worker {
     pub kill_reason: Option<KillReason>,
     /// When its process was started.
     pub spawned: Millis,
-    /// Something else than this engine has killed it with SIGKILL.
+    /// Another process or the kernel has killed it with SIGKILL.
     pub killed: Option<Shortage>,
     /// It exited after it had finished a video and before it reported that. No other video in flight is charged for the exit.
     pub unreported: bool,

@@ -19,7 +19,7 @@ impl Step<'_> {
         }
     }
 
-    /// Suspects come after all other videos: one that takes the machine down again then costs no other video its turn.
+    /// Suspects come after all other videos, because a suspect may take the machine down again.
     fn assign_one(&mut self, id: WorkerId) -> bool {
         let ready = self.state.workers.iter().filter(|w| w.status == WorkerStatus::Ready).count();
         let Some(worker) = self.state.workers.get_mut(id) else { return false };
@@ -30,7 +30,7 @@ impl Step<'_> {
         if held >= capacity {
             return false;
         }
-        // The last place is for decoding ahead. Near the end a video is better off with the worker that is free first.
+        // The last place is for decoding ahead. Near the end, a video waits for the worker that is free first.
         if held > 0 && held + 1 == capacity && self.state.queue.normal_len() < ready {
             return false;
         }

@@ -12,7 +12,7 @@ use crate::protocol::snapshot::Folder;
 /// Consecutive exits and device faults of one worker after which it is given up.
 const MAX_CONSECUTIVE_FAULTS: u32 = 3;
 
-/// A video that was queued again so often because of the output folder or a device is at fault itself.
+/// A video that was queued again this often because of the output folder or a device fails.
 const MAX_REQUEUES: u32 = 5;
 
 /// The delay of the next attempt after `attempts` charged ones, the last of which failed with this kind; none: no retry.

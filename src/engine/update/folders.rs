@@ -133,7 +133,7 @@ impl Step<'_> {
         self.hold_while_silent();
     }
 
-    /// The dataset folder is gone. Without a run, that is found when one needs it.
+    /// The dataset folder is gone. Without a run, the next run notices that.
     pub(super) fn dataset_gone(&mut self, reason: String) {
         if self.state.phase == Phase::Running && !self.state.is_over() {
             self.hold(Folder::Dataset, reason);

@@ -20,7 +20,7 @@ impl Step<'_> {
     }
 
     /// A worker was killed. No video is charged until it was in flight several times: all processes share the memory. Kills on
-    /// different videos stop the run, because the next videos would fare no better.
+    /// different videos stop the run, because workers would be killed on the next videos as well.
     pub(super) fn lacked_memory(&mut self, id: WorkerId, in_flight: &[Assignment], how: &str, shortage: Shortage) {
         let spawned = self.state.workers.get(id).map_or(0, |worker| worker.spawned);
         let kills = &mut self.state.kills;

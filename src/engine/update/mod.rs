@@ -20,7 +20,7 @@ mod requests;
 /// Ticks come every quarter of a second. A longer gap means that the engine was suspended or the machine slept.
 const MAX_TICK_GAP: Millis = 5_000;
 
-/// Handles one event at `now` and returns what must be done. Late events of a process that another has followed have no effect.
+/// Handles one event at `now` and returns what must be done. Events of an earlier process have no effect.
 pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
     if event.process().is_some_and(|process| !state.is_current(process)) {
         return vec![];

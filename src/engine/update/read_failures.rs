@@ -8,10 +8,10 @@ use crate::engine::event::{Notice, ReadFailure};
 use crate::engine::state::{Assignment, Millis, Status, WorkerId};
 use crate::protocol::snapshot::Folder;
 
-/// So many videos in a row whose folder is gone show that a disk is gone. A single one may have been removed with its folder.
+/// If the folders of this many videos in a row are gone, a disk is gone. A single folder may have been removed.
 const MAX_WITHOUT_FOLDER: usize = 3;
 
-/// When a video is tried again whose folder is gone, or whose file was gone for a moment.
+/// The delay of the next attempt at a video whose folder is gone, or whose file was gone for a moment.
 const RETRY: Millis = 2_000;
 
 impl Step<'_> {

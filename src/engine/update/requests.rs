@@ -9,8 +9,8 @@ use crate::engine::event::{Effect, Notice};
 use crate::engine::state::{Phase, Status, VideoId};
 
 impl Step<'_> {
-    /// Queues videos before all others, and starts a run where there is none. An engine that waits starts one only when no
-    /// other video would be extracted with them, or when all of them are queued already: that can only ask for a run.
+    /// Queues videos before all others, and starts a run if there is none. An engine that waits starts one only if no other
+    /// video would be extracted with them, or if all of them are queued already, because then the request can only mean a run.
     pub(super) fn again(&mut self, videos: &[VideoId], may: impl Fn(&Status) -> bool) {
         let queued = self.state.counts.queued;
         let (mut again, mut already) = (0, 0);
@@ -103,7 +103,7 @@ impl Step<'_> {
         video.feature = false;
         (video.attempts, video.requeues) = (0, 0);
         let status = match (&standing, status) {
-            // This run has done it all the same.
+            // It still counts as done by this run.
             (Status::Done { resumed: false, .. }, Status::Done { degraded, .. }) => {
                 Status::Done { degraded, resumed: false }
             }
@@ -128,7 +128,7 @@ impl Step<'_> {
         self.state.grant(videos, true);
     }
 
-    /// Another engine has settled a video. A video in progress is finished all the same.
+    /// Another engine has settled a video. A video in progress is finished nevertheless.
     pub(super) fn settled_elsewhere(&mut self, id: VideoId, status: Status) {
         if self.state.videos.get(id).is_some_and(|video| video.status == Status::Queued) {
             self.state.set(id, status);
@@ -150,7 +150,7 @@ impl Step<'_> {
     }
 
     /// An export could not use the feature of a video that was done. Each video is queued again once: a disk that damages what
-    /// it stores must not cause a run without end.
+    /// it stores must not cause an endless run.
     pub(super) fn export_missed(&mut self, id: VideoId, status: Status, damaged: bool) {
         let Some(video) = self.state.videos.get_mut(id) else { return };
         let was_done = match &video.status {

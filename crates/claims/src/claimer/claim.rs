@@ -1,4 +1,4 @@
-//! Takes buckets and single videos.
+//! Claims buckets and single videos.
 
 use std::cmp::Reverse;
 use std::io;
@@ -7,7 +7,7 @@ use super::{Change, Claimer, Load, Place, Video};
 use crate::folder::Folder;
 use crate::names::{self, Stage};
 
-/// A listing that is older is read again before something is claimed, in milliseconds.
+/// The folder is listed again before a claim if the last listing is older, in milliseconds.
 const FRESH: u64 = 2_000;
 
 impl Claimer {
@@ -81,7 +81,7 @@ impl Claimer {
     ) -> io::Result<Option<(u16, bool)>> {
         let mut seen = self.board.seen(bucket);
         if let Some(record) = seen.finished {
-            // It is finished for another engine, which knows other files or has other settings.
+            // Another engine has finished it with another list of files or other settings.
             seen.open |= folder.rename(&names::finished(bucket, record), &names::open(bucket))?;
             self.board.set(bucket, |of| (of.finished, of.open) = (None, seen.open));
             if !seen.open {
@@ -102,14 +102,13 @@ impl Claimer {
         Ok(Some((bucket, seen.open)))
     }
 
-    /// Grants buckets that were just claimed. Another engine may have finished one before the file of this claim was created,
-    /// or may have claimed single videos of it; the listing after that shows it also on network file systems that keep
-    /// listings.
+    /// Grants buckets that were just claimed. Another engine may have finished a bucket, or claimed single videos of it, before
+    /// this claim was created. A new listing shows that, even if the network file system gave an old one before the claim.
     fn grant_new(&mut self, folder: &mut impl Folder, now: u64, new: Vec<(u16, bool)>, want: usize) -> io::Result<()> {
         if !new.is_empty() && self.board.engines.len() > 1 {
             let (engines, exhausted) = (self.board.engines.clone(), self.exhausted);
             self.read_board(folder, now)?;
-            // The marks of this engine are checked with the next look.
+            // Whether this engine still counts as taking part is checked with the next listing.
             (self.board.engines, self.exhausted) = (engines, exhausted);
         }
         for (bucket, was_open) in new {
@@ -149,7 +148,7 @@ impl Claimer {
                 continue;
             }
             if folder.read(&names::claim(bucket))?.is_some() {
-                // Another engine has claimed the whole bucket at the same moment. It does the same when it sees this claim.
+                // Another engine has claimed the whole bucket at the same moment. It removes its claim, too, if it sees this one.
                 folder.remove(&self.single_name(video))?;
                 self.singles.remove(&video);
                 self.board.singles.remove(&(bucket, hash));
@@ -175,7 +174,7 @@ impl Claimer {
         Ok(claimed)
     }
 
-    /// Begins to use a single claim, unless the video is settled meanwhile.
+    /// Grants a video whose single claim was just created, unless the video was settled in the meantime.
     fn use_single(&mut self, folder: &mut impl Folder, video: Video, from: Option<String>) -> io::Result<()> {
         self.forget_the_end(folder)?;
         self.look(folder, &[video])?;
@@ -197,7 +196,7 @@ impl Claimer {
         Ok(folder.read(&names::open(bucket))?.filter(|engine| names::is_engine(engine) && *engine != self.me))
     }
 
-    /// What has been said about the end of the run is no longer true.
+    /// Removes the records of the end of the run, because there are videos to extract again.
     fn forget_the_end(&mut self, folder: &mut impl Folder) -> io::Result<()> {
         for exported in std::mem::take(&mut self.board.finished) {
             folder.remove(names::finish(exported))?;
@@ -209,14 +208,14 @@ impl Claimer {
     pub(super) fn claim_running(&mut self, folder: &mut impl Folder) -> io::Result<()> {
         for video in std::mem::take(&mut self.unclaimed) {
             if self.place(video) == Place::Running && !self.holds(video) {
-                // Where another engine was faster, both work on it.
+                // If another engine was faster, both extract it.
                 self.claim_single(folder, video, Stage::Claimed)?;
             }
         }
         Ok(())
     }
 
-    /// Takes over claims of engines that do not take part any more.
+    /// Takes over the claims of engines that no longer take part.
     fn take_over(&mut self, folder: &mut impl Folder, now: u64, want: usize) -> io::Result<()> {
         for bucket in 0..self.buckets.len() as u16 {
             let of = &self.buckets[usize::from(bucket)];
@@ -244,7 +243,7 @@ impl Claimer {
                     let name = names::single(bucket, hash, stage);
                     if self.board.has(bucket, hash, stage) && self.may_be_orphaned(folder, &name, now)? {
                         let from = self.owners.remove(&name).map(|(owner, _)| owner);
-                        // Of several engines that notice it, one succeeds.
+                        // If several engines try this, the rename succeeds for one of them.
                         let taken = folder.rename(&name, &names::single(bucket, hash, Stage::Second))?
                             && stage == Stage::Claimed
                             && self.claim_single(folder, video, Stage::Claimed)?;
@@ -263,7 +262,7 @@ impl Claimer {
         Ok(())
     }
 
-    /// Begins videos a second time that another engine has held for much longer than expected.
+    /// Claims videos a second time if another engine has held them for much longer than expected.
     fn try_again(&mut self, folder: &mut impl Folder, now: u64, load: Load) -> io::Result<()> {
         let claimed = self.board.singles.iter().filter(|(_, stages)| **stages == [Stage::Claimed]);
         for (bucket, hash) in claimed.map(|(key, _)| *key).collect::<Vec<_>>() {

@@ -1,4 +1,4 @@
-//! Finishes buckets whose videos are settled, and gives back what other engines can do sooner.
+//! Finishes buckets whose videos are settled, and gives back videos that other engines can extract sooner.
 
 use std::collections::HashSet;
 use std::io;
@@ -41,7 +41,7 @@ impl Claimer {
         self.buckets[usize::from(bucket)].applied = Some(record);
         let files: Vec<_> = self.board.singles_of(bucket).collect();
         for (hash, stage) in files {
-            // The engine that has written the record removes the others.
+            // Only the engine that wrote the record removes these files.
             if finished && stage != Stage::Claimed {
                 folder.remove(&names::single(bucket, hash, stage))?;
             }
@@ -82,8 +82,8 @@ impl Claimer {
         Ok(())
     }
 
-    /// Gives idle engines their share of the videos that are not begun. The others become single claims where a bucket is
-    /// divided.
+    /// Gives back the share of the idle engines of the videos that are not begun. If this divides a bucket, the videos that
+    /// stay become single claims.
     pub(super) fn give_back(&mut self, folder: &mut impl Folder) -> io::Result<()> {
         let mut held = vec![];
         let mine = self.my_buckets();

@@ -1,7 +1,7 @@
 //! Decides which videos an engine claims, keeps and gives back.
 //!
-//! This file holds the state and its entrances. `step` is one pass over what is due, `sync` reads the folder, `claim` takes
-//! videos, `hold` finishes and gives back, and `watch` finds dead engines.
+//! This file has the state, and the methods with which the engine changes it. `step` does what is due, `sync` reads the folder,
+//! `claim` claims videos, `hold` finishes them or gives them back, and `watch` finds dead engines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,15 +32,15 @@ pub struct Item {
 /// What the engine can use at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// So many videos should wait in the engine: those of about a minute.
+    /// The number of videos that should wait in the engine: about a minute of work.
     pub want: usize,
-    /// The places of workers that have no video.
+    /// The number of videos that workers could begin at once.
     pub free: usize,
-    /// A claim that another engine holds for longer takes too long, in milliseconds.
+    /// If another engine holds a claim for longer, this engine extracts the video, too, in milliseconds.
     pub patience: u64,
 }
 
-/// What the engine must know after a step.
+/// A result of a step that the engine must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The engine may start these. The engine `from` had them before and may have crashed on one of them.
@@ -108,7 +108,7 @@ impl Bucket {
 pub struct Claimer {
     me: String,
     entries: Vec<Entry>,
-    /// How videos are settled that are not plainly done.
+    /// The details of settled videos that have any.
     others: BTreeMap<Video, String>,
     buckets: Vec<Bucket>,
     /// The number of videos in each place, in the order of [`Place`].
@@ -117,24 +117,24 @@ pub struct Claimer {
     urgent: BTreeSet<u16>,
     /// The single claims of this engine; true: a second try.
     singles: BTreeMap<Video, bool>,
-    /// Videos that are to be extracted whatever result the output folder has.
+    /// Videos that are extracted even if the output folder has a result.
     forced: BTreeSet<Video>,
-    /// Videos that run although their claim was given back.
+    /// Videos that a worker has begun although their claim was given back.
     unclaimed: Vec<Video>,
     /// Buckets with videos that were settled since the last step.
     dirty: BTreeSet<u16>,
     board: Board,
     /// When the board was read.
     board_at: Option<u64>,
-    /// The board holds nothing more to claim.
+    /// The last listing has nothing more to claim.
     exhausted: bool,
-    /// The engine of each claim, by the name of its file, and since when the claim was seen.
+    /// The engine of each claim, by the name of its file, and when the claim was first seen.
     owners: BTreeMap<String, (String, u64)>,
     /// The counters of other engines, and since when they have not changed.
     pulses: BTreeMap<String, (u64, u64)>,
     joined: bool,
     idle: bool,
-    /// Results of other engines may be missing from the entries: look at the output folder before a claim is used.
+    /// The entries may lack results of other engines, so the output folder is read before a claim is used.
     distrusts: bool,
     /// Other engines have settled videos.
     shared: bool,
@@ -176,7 +176,7 @@ impl Claimer {
         }
     }
 
-    /// Looks at the output folder before each claim is used, because the engine read its videos some time ago.
+    /// From now on, reads the output folder before a claim is used, because the engine read its videos some time ago.
     pub fn distrust(&mut self) {
         self.distrusts = true;
     }
@@ -268,7 +268,7 @@ impl Claimer {
         self.board.engines()
     }
 
-    /// When the next step is due although nothing has happened.
+    /// When the next step is due if nothing happens before.
     pub fn due(&self) -> u64 {
         self.next_beat.min(self.next_check)
     }

@@ -1,4 +1,4 @@
-//! One pass over what is due, and the beginning and the end of taking part.
+//! Joins, does what is due, leaves, and decides which engine ends the run.
 
 use std::io;
 
@@ -7,23 +7,24 @@ use crate::board::Board;
 use crate::folder::Folder;
 use crate::names;
 
-/// A step that comes so late means that the engine or its disk was suspended, in milliseconds. Its claims may be lost.
+/// If a step comes this long after the one before, the engine or its disk was suspended, and its claims may be lost. In
+/// milliseconds.
 const SUSPENDED: u64 = 30_000;
 
-/// Who ends the run.
+/// Which engine ends the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// This engine.
     Mine,
-    /// Another engine, which is at it.
+    /// Another engine is ending it.
     Other,
     /// The end of the run is done.
     Done,
 }
 
 impl Claimer {
-    /// Takes part: from now on, other engines see this one. Call it before the results in the output folder are read, so that
-    /// no other engine removes the records of what it does in the meantime.
+    /// Takes part: from now on, other engines see this one. Call it before the results in the output folder are read: other
+    /// engines keep their records while this one takes part.
     ///
     /// # Errors
     /// When a file operation fails. Joining again continues.
@@ -108,8 +109,8 @@ impl Claimer {
         finished
     }
 
-    /// Asks for the end of the run, after all videos are settled. One engine at a time checks the results and exports.
-    /// `exports`: this engine exports. A turn that a dead engine had is free again.
+    /// Asks whether this engine may end the run, after all videos are settled. One engine at a time checks the results and
+    /// exports. `exports`: this engine exports. The turn of a dead engine is taken over.
     ///
     /// # Errors
     /// When a file operation fails.
@@ -122,7 +123,7 @@ impl Claimer {
             if self.owner(folder, names::FINISH, now)?.is_some_and(|owner| owner == self.me) {
                 return Ok(Turn::Mine);
             }
-            // Of several engines that notice the end of the other one, one succeeds.
+            // If several engines try to take the turn over, the rename succeeds for one of them.
             if !self.is_orphaned(folder, names::FINISH, now)? || !folder.rename(names::FINISH, names::FINISHER)? {
                 return Ok(Turn::Other);
             }
@@ -131,7 +132,7 @@ impl Claimer {
         Ok(if folder.create(names::FINISH, &self.me)? { Turn::Mine } else { Turn::Other })
     }
 
-    /// Gives the turn of [`Claimer::turn`] back. `ended`: the end of the run is done; true: with an export.
+    /// Ends the turn of [`Claimer::turn`]. `ended`: the end of the run is done; true: with an export.
     ///
     /// # Errors
     /// When a file operation fails.
@@ -150,7 +151,7 @@ impl Claimer {
         Ok(())
     }
 
-    /// Removes all files but the mark of this engine, unless another engine takes part.
+    /// Removes all files except that of this engine, unless another engine takes part.
     fn clean(&mut self, folder: &mut impl Folder) -> io::Result<()> {
         let (names, mine) = (folder.list()?, names::run(&self.me));
         if Board::of(&names).engines().any(|engine| engine != self.me) {
@@ -165,7 +166,7 @@ impl Claimer {
         Ok(())
     }
 
-    /// Shows other engines that this one has nothing to do, so that they give back what they have not begun.
+    /// Shows other engines whether this one has nothing to do. If so, they give back videos that they have not begun.
     fn show_idle(&mut self, folder: &mut impl Folder, load: Load) -> io::Result<()> {
         let is_idle = load.free > self.waiting() && self.exhausted && self.unsettled() > 0;
         if is_idle == self.idle {

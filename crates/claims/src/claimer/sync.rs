@@ -1,4 +1,4 @@
-//! Reads the folder of the claims: what other engines have settled, and which claims of this engine are lost.
+//! Lists the folder of the claims: finds what other engines have settled, and which claims of this engine are lost.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,11 +9,11 @@ use crate::folder::{Folder, Settled};
 use crate::names::{self, Name, Record, Stage};
 
 impl Claimer {
-    /// Reads the folder and takes over what it says.
+    /// Lists the folder, and applies what has changed.
     pub(super) fn sync(&mut self, folder: &mut impl Folder, now: u64) -> io::Result<()> {
         self.read_board(folder, now)?;
         if !self.board.engines.contains_key(&self.me) {
-            // Another engine took this one for dead, or the folder was emptied.
+            // Another engine has removed this one as dead, or the folder was emptied.
             self.beat(folder, now)?;
             folder.create(&names::run(&self.me), "")?;
             self.idle = false;
@@ -65,12 +65,12 @@ impl Claimer {
         }
         let videos = self.videos_in(bucket, Place::Open);
         if record.videos != self.buckets[usize::from(bucket)].videos.len() {
-            // The other engine knows other files.
+            // The other engine has another list of files.
             self.look(folder, &videos)?;
         } else {
             let mut others = HashMap::new();
             if record.mixed {
-                // Another engine may have taken the bucket up again.
+                // Another engine may have opened the bucket again.
                 let Some(text) = folder.read(&names::finished(bucket, record))? else { return Ok(()) };
                 let line = |line: &str| line.split_once(' ').map(|(hash, text)| (hash.to_owned(), text.to_owned()));
                 others = text.lines().filter_map(line).collect();
@@ -125,7 +125,7 @@ impl Claimer {
         Ok(())
     }
 
-    /// Reads all claims of this engine: those that another engine has taken over are lost.
+    /// Reads all claims of this engine, and drops those that another engine has taken over.
     pub(super) fn verify(&mut self, folder: &mut impl Folder) -> io::Result<()> {
         for bucket in self.my_buckets() {
             self.verify_bucket(folder, bucket)?;
@@ -151,7 +151,7 @@ impl Claimer {
         Ok(())
     }
 
-    /// A bucket is no longer claimed by this engine. Videos in progress are finished all the same.
+    /// Drops the claim of a bucket. Videos in progress are finished nevertheless.
     pub(super) fn lose(&mut self, bucket: u16) {
         self.buckets[usize::from(bucket)].mine = false;
         let mut videos = self.videos_in(bucket, Place::Held);

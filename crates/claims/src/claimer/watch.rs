@@ -8,8 +8,8 @@ use crate::names;
 use crate::{BEAT, LEASE};
 
 impl Claimer {
-    /// Reads the heartbeat of the next engine, in the order of their ids. So each engine is watched by one other. An idle
-    /// engine also watches those whose videos it could do.
+    /// Reads the heartbeat of the next engine in the order of their ids, so each engine is watched by one other. An idle engine
+    /// also watches the engines whose videos it could extract.
     pub(super) fn watch(&mut self, folder: &mut impl Folder, now: u64) -> io::Result<()> {
         let others: Vec<String> = self.board.engines.keys().filter(|engine| **engine != self.me).cloned().collect();
         let next = others.iter().position(|engine| *engine > self.me).unwrap_or(0);
@@ -38,7 +38,7 @@ impl Claimer {
         Ok(now.saturating_sub(*since) > LEASE)
     }
 
-    /// Removes the marks of an engine: its claims are then free.
+    /// Removes the files of an engine. Its claims are then free.
     fn bury(&mut self, folder: &mut impl Folder, engine: &str) -> io::Result<()> {
         folder.remove(&names::run(engine))?;
         folder.remove(&names::idle(engine))?;
@@ -50,7 +50,7 @@ impl Claimer {
         Ok(())
     }
 
-    /// Removes the marks of the engines that are known to have ended.
+    /// Removes the files of the engines that are known to have ended.
     pub(super) fn bury_the_gone(&mut self, folder: &mut impl Folder) -> io::Result<()> {
         let others: Vec<String> = self.board.engines.keys().filter(|engine| **engine != self.me).cloned().collect();
         for engine in others {
@@ -76,28 +76,28 @@ impl Claimer {
         Ok(Some(owner).filter(|owner| !owner.is_empty()))
     }
 
-    /// The same as [`Claimer::is_orphaned`], but false for a new claim: its engine was there a moment ago.
+    /// The same as [`Claimer::is_orphaned`], but false for a new claim, whose engine was running a moment ago.
     pub(super) fn may_be_orphaned(&mut self, folder: &mut impl Folder, name: &str, now: u64) -> io::Result<bool> {
         let since = self.owners.get(name).map_or(now, |(_, since)| *since);
         let is_alone = self.board.engines.len() == 1;
         Ok((is_alone || now.saturating_sub(since) >= BEAT) && self.is_orphaned(folder, name, now)?)
     }
 
-    /// Whether the engine of a claim does not take part any more.
+    /// Whether the engine of a claim no longer takes part.
     pub(super) fn is_orphaned(&mut self, folder: &mut impl Folder, name: &str, now: u64) -> io::Result<bool> {
         match self.owner(folder, name, now)? {
             Some(owner) if owner != self.me && self.takes_part(&owner) => return Ok(false),
             Some(_) => {}
-            // Its engine may be about to write its name, or may have died before.
+            // Its engine may be about to write its id, or may have been killed before that.
             None => {
                 let since = self.owners.get(name).map_or(now, |(_, since)| *since);
                 return Ok(self.board.engines.len() == 1 || now.saturating_sub(since) > LEASE);
             }
         }
-        // The claim may have changed hands since it was read.
+        // Another engine may have taken the claim over since it was read.
         self.owners.remove(name);
         let owner = self.owner(folder, name, now)?;
-        // A claim of this engine that it does not know: the answer to its request was lost.
+        // This engine may own a claim that it does not know, if the file was created and the file system reported an error.
         Ok(owner.is_some_and(|owner| owner == self.me || !self.takes_part(&owner)))
     }
 

@@ -1,4 +1,4 @@
-//! One engine, and a folder of which one operation fails.
+//! One engine, and a folder in which one operation fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,7 +12,7 @@ struct Faulty {
     operations: usize,
     /// The operation that fails.
     fails: usize,
-    /// It has its effect, and only the answer is lost.
+    /// The operation is done, and an error is reported nevertheless.
     is_done: bool,
 }
 

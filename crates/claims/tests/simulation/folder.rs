@@ -1,4 +1,4 @@
-//! A folder on a simulated network file system: of changes, other engines learn late.
+//! A folder on a simulated network file system, which shows changes to other engines late.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

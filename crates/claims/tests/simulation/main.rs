@@ -11,7 +11,7 @@ mod world;
 use random::Random;
 use world::{Machine, Outcome, World, costs};
 
-/// Checks that every video has one result, and returns what came of it.
+/// Checks that every video has one result, and returns the result of the run.
 fn run(world: World, videos: usize) -> Outcome {
     let (outcome, results) = world.run();
     assert_eq!(results.len(), videos);
@@ -50,7 +50,7 @@ fn troubled(seed: u64, engines: usize, videos: usize) -> (World, usize) {
             machine.jumps.push((random.below(2 * ideal), random.below(3_600_000)));
             incidents += 2;
         }
-        // The first one lives.
+        // The first one is never killed.
         if i > 0 && random.below(4) == 0 {
             machine.dies = Some(random.below(2 * ideal));
             incidents += 1;

@@ -17,7 +17,7 @@ pub struct Machine {
     /// The videos that it extracts at a time.
     pub streams: usize,
     pub speed: f64,
-    /// Its clock runs so fast, and is so far ahead.
+    /// The speed of its clock, and by how much the clock is ahead.
     pub clock: (f64, u64),
     /// When its clock jumps forward, and how far.
     pub jumps: Vec<(u64, u64)>,
@@ -38,7 +38,7 @@ impl Machine {
     }
 }
 
-/// What comes of a run.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// When the last engine left, in milliseconds.
