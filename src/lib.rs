@@ -266,9 +266,15 @@ fn attach(settings: Settings, typed: &Overrides, args: &cli::AttachArgs) -> anyh
     if plain {
         return commands::attach::run_attach(&settings);
     }
-    // Without a run, print the same error as without a terminal.
-    client::Client::find(&settings).map_err(ExitError::from)?;
-    tui::attach(settings, typed, &args.tui)
+    match client::Client::find(&settings) {
+        // The window needs an engine on this host.
+        Err(client::ClientError::OtherHost { .. }) => commands::attach::run_attach(&settings),
+        // Without a run, print the same error as without a terminal.
+        found => {
+            found.map_err(ExitError::from)?;
+            tui::attach(settings, typed, &args.tui)
+        }
+    }
 }
 
 fn run_job(settings: &Settings, typed: &Overrides, export: bool, detach: bool) -> anyhow::Result<Exit> {

@@ -13,7 +13,7 @@ use crate::error::{Exit, ExitError};
 pub enum ClientError {
     #[error("no run is active in {}; `reeldeck --batch --detach` starts one in the background", shown(out))]
     NoRun { out: PathBuf },
-    #[error("the run in this output folder is on host {host} (process {pid}); run this command there")]
+    #[error("the run in this output folder is on host {host} (process {pid}); `reeldeck status` and `attach` show it")]
     OtherHost { host: String, pid: u32 },
     #[error("the run in this output folder (process {pid}) does not listen to clients")]
     NoSocket { pid: u32 },

@@ -17,11 +17,13 @@ use crate::protocol::{Command, FromEngine, LogLine, ToEngine, VERSION, Welcome};
 
 mod connection;
 mod error;
+pub(crate) mod overview;
 #[cfg(test)]
 mod tests;
 
 use connection::Connection;
 pub use error::ClientError;
+pub(crate) use overview::Overview;
 
 /// An engine that does not answer within this time is taken to hang.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

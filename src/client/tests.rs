@@ -3,8 +3,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use jiff::Timestamp;
-
 use reeldeck_common::protocol::line;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
@@ -19,19 +17,7 @@ fn engine(serve: impl FnOnce(UnixStream) + Send + 'static) -> (tempfile::TempDir
     let socket = dir.path().join("socket");
     let listener = UnixListener::bind(&socket).unwrap();
     std::thread::spawn(move || serve(listener.accept().unwrap().0));
-    let now = Timestamp::now();
-    let holder = Holder {
-        id: String::new(),
-        host: holder::host(),
-        counter: 0,
-        place: String::new(),
-        job: None,
-        pid: 4711,
-        tool: String::new(),
-        started: now,
-        heartbeat: now,
-        socket: Some(socket),
-    };
+    let holder = Holder { socket: Some(socket), ..holder::tests::holder("") };
     (dir, holder)
 }
 

@@ -7,16 +7,18 @@ use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::shown;
 use crate::engine::orders::{self, Order};
+use crate::engine::patterns::Patterns;
 use crate::error::{Exit, ExitError};
 use crate::out::outln;
 use crate::protocol::Command;
 
-/// The order that reaches engines on other hosts. None for one that only an engine can translate.
+/// The order that reaches engines on other hosts.
 fn order(command: &Command) -> Option<Order> {
     match command {
         Command::Pause => Some(Order::Pause),
         Command::Resume => Some(Order::Resume),
         Command::Stop { now } => Some(Order::Stop(*now)),
+        Command::Retry { patterns } => Some(Order::RetryMatching(patterns.clone())),
         _ => None,
     }
 }
@@ -38,6 +40,9 @@ fn without_run(command: &Command) -> &'static str {
 pub(crate) fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit> {
     let found = Client::find(settings);
     if let (Err(ClientError::OtherHost { .. }), Some(order)) = (&found, order(&command)) {
+        if let Command::Retry { patterns } = &command {
+            Patterns::new(patterns).map_err(|error| ExitError::new(Exit::Usage, error))?;
+        }
         let private = Layout::new(&settings.out, "").private();
         orders::give(&private, order, None)
             .with_context(|| format!("failed to write an order to {}; check permissions", shown(&private)))?;

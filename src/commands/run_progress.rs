@@ -25,6 +25,8 @@ pub(crate) struct RunProgress {
     next_line: f64,
     last: Option<Snapshot>,
     over: bool,
+    /// What is added to each line.
+    suffix: String,
 }
 
 impl RunProgress {
@@ -39,16 +41,25 @@ impl RunProgress {
             bar
         });
         let interval = interval.as_secs_f64();
-        Self { bar, verbosity, interval, next_line: interval, last: None, over: false }
+        Self { bar, verbosity, interval, next_line: interval, last: None, over: false, suffix: String::new() }
     }
 
     /// Shows a run that has begun before: a line now, and the next one after an interval.
     pub(crate) fn begin_at(&mut self, snapshot: &Snapshot) {
         self.next_line = snapshot.elapsed_s + self.interval;
         if self.bar.is_none() && self.verbosity > Verbosity::Quiet {
-            errln!("{}", status(snapshot));
+            errln!("{}", self.line(snapshot));
         }
         self.snapshot(snapshot);
+    }
+
+    /// Adds this to each line from now on.
+    pub(crate) fn set_suffix(&mut self, suffix: String) {
+        self.suffix = suffix;
+    }
+
+    fn line(&self, snapshot: &Snapshot) -> String {
+        status(snapshot) + &self.suffix
     }
 
     fn say(&self, text: &str) {
@@ -65,7 +76,7 @@ impl RunProgress {
             bar.finish_and_clear();
         }
         if let Some(last) = self.last.take().filter(|last| self.verbosity > Verbosity::Quiet && last.clips_done > 0) {
-            errln!("{}", status(&last));
+            errln!("{}", self.line(&last));
         }
     }
 }
@@ -100,10 +111,10 @@ impl RunObserver for RunProgress {
             let in_flight: f64 = snapshot.devices.iter().flat_map(|d| &d.in_flight).filter_map(InFlight::share).sum();
             bar.set_length((counts.of_this_run() * VIDEO) as u64);
             bar.set_position(((settled as f64 + in_flight) * VIDEO as f64) as u64);
-            bar.set_message(status(snapshot));
+            bar.set_message(self.line(snapshot));
         } else if self.verbosity > Verbosity::Quiet && snapshot.elapsed_s >= self.next_line {
             self.next_line = snapshot.elapsed_s + self.interval;
-            errln!("{}", status(snapshot));
+            errln!("{}", self.line(snapshot));
         }
         self.last = Some(snapshot.clone());
     }

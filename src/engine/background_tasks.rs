@@ -33,6 +33,7 @@ use crate::export::{self, ExportJob, ExportSpec, Outcome};
 use crate::format::{Axes, Format};
 use crate::out::{count, errln};
 use crate::progress::Progress;
+use crate::protocol::summary::RunSummary;
 
 /// Where the answer to a request goes.
 pub(crate) struct Reply {
@@ -44,6 +45,8 @@ pub(crate) struct Reply {
 
 /// The result of a background task.
 pub(crate) enum TaskResult {
+    /// How the last run ended, which other engines had.
+    LastRun(Option<Box<RunSummary>>),
     /// An answer to a request.
     Answer(Reply, Result<String, String>),
     /// The list of excluded videos was written.

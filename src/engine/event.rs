@@ -59,6 +59,8 @@ pub enum Event {
     Abort,
     /// A user retries these videos. Only failed ones are affected.
     Retry(Vec<VideoId>),
+    /// Other engines retry these failed videos.
+    RetriedElsewhere(Vec<VideoId>),
     /// A user has these videos extracted again. Those in progress, queued or excluded are not affected.
     Redo(Vec<VideoId>),
     /// A user excludes these videos; true: includes them again.

@@ -20,6 +20,7 @@ pub(crate) mod log;
 pub(crate) mod orders;
 pub(crate) mod other_files;
 pub(crate) mod output;
+pub(crate) mod patterns;
 pub(crate) mod plan;
 pub(crate) mod publish;
 pub(crate) mod rate;

@@ -30,6 +30,9 @@ pub(crate) enum Order {
     Stop(bool),
     /// Retry these failed videos.
     Retry(Vec<VideoName>),
+    /// Retry the failed videos that one of the patterns matches; all of them without a pattern. Each engine looks for those
+    /// whose failure it knows.
+    RetryMatching(Vec<String>),
     /// Extract these again, whatever their result.
     Redo(Vec<VideoName>),
     /// Exclude these videos, or include them again. The list of excluded videos is written already.

@@ -14,10 +14,12 @@ use reeldeck_claims::{DiskFolder, Promise};
 use reeldeck_common::open;
 
 use crate::dataset::shown;
+use crate::engine::publish::RunObserver;
 use crate::error::{Exit, ExitError};
-use crate::protocol::holder::{
-    self, FILE_SIZE, Holder, Seen, has_no_locks, holders, host, log_name, place, read_holder,
-};
+use crate::protocol::engine_report::EngineReport;
+use crate::protocol::event::Line;
+use crate::protocol::holder::{self, Holder, Seen, has_no_locks, holders, host, log_name, place, read_holder};
+use crate::protocol::snapshot::Snapshot;
 
 /// How long to wait for the workers of an engine that was killed to exit.
 const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,7 +76,11 @@ struct Held {
 
 /// The file of an engine.
 #[derive(Clone, Debug)]
-pub(crate) struct Registration(Arc<Mutex<Held>>);
+pub(crate) struct Registration {
+    held: Arc<Mutex<Held>>,
+    /// What the next heartbeat says. Its lock is never held during a file operation, so that the engine does not wait for a disk.
+    report: Arc<Mutex<Option<EngineReport>>>,
+}
 
 impl Registration {
     /// Registers this process, and removes the files of engines that have ended.
@@ -103,7 +109,6 @@ impl Registration {
         let _ = fs::remove_dir_all(private.join("locks"));
         let path = holder::file(private, &id);
         let tool = concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into();
-        let job = ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"].iter().find_map(|name| std::env::var(name).ok());
         let holder = Holder {
             id,
             host: host(),
@@ -114,15 +119,22 @@ impl Registration {
             counter: 0,
             socket: None,
             place: place(),
-            job,
+            job: job(),
+            report: None,
         };
         let (file, inherited) = open_locked(&path)?;
         write_holder(&file, &holder)?;
-        Ok(Self(Arc::new(Mutex::new(Held { file, _inherited: inherited, path, holder, log, ended: false }))))
+        let held = Held { file, _inherited: inherited, path, holder, log, ended: false };
+        Ok(Self { held: Arc::new(Mutex::new(held)), report: Arc::default() })
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what the next heartbeat says. Does not wait for the disk.
+    pub(crate) fn report(&self, report: EngineReport) {
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     }
 
     /// The id of the engine.
@@ -154,6 +166,10 @@ impl Registration {
         }
         held.holder.counter += 1;
         held.holder.heartbeat = Timestamp::now();
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if report.is_some() {
+            held.holder.report = report;
+        }
         if !held.path.exists() {
             (held.file, held._inherited) = open_locked(&held.path)?;
         }
@@ -227,6 +243,15 @@ fn id(now: Timestamp) -> String {
     format!("{}-{}-{:x}", log_name(), std::process::id(), now.as_nanosecond())
 }
 
+/// The job of a scheduler that this process belongs to; of an array, with the task.
+fn job() -> Option<String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
+        (Some(job), Some(task)) => Some(format!("{job}_{task}")),
+        _ => ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"].into_iter().find_map(variable),
+    }
+}
+
 fn open_locked(path: &Path) -> io::Result<(File, OwnedFd)> {
     let file = open::in_place(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)?;
     match file.try_lock() {
@@ -241,13 +266,28 @@ fn open_locked(path: &Path) -> io::Result<(File, OwnedFd)> {
 }
 
 fn write_holder(file: &File, holder: &Holder) -> io::Result<()> {
-    let mut text = serde_json::to_vec(holder)?;
-    if text.len() >= FILE_SIZE {
-        return Err(io::Error::other("the socket's path is too long"));
+    file.write_all_at(&holder.file_text()?, 0)
+}
+
+/// Tells the registration what the engine does.
+pub(crate) struct ReportObserver {
+    registration: Registration,
+    set: String,
+}
+
+impl ReportObserver {
+    /// For the engine of this feature set.
+    pub(crate) fn new(registration: Registration, set: &str) -> Self {
+        Self { registration, set: set.to_owned() }
     }
-    text.resize(FILE_SIZE - 1, b' ');
-    text.push(b'\n');
-    file.write_all_at(&text, 0)
+}
+
+impl RunObserver for ReportObserver {
+    fn event(&mut self, _line: &Line, _text: &Arc<str>) {}
+
+    fn snapshot(&mut self, snapshot: &Snapshot) {
+        self.registration.report(EngineReport::of(&self.set, snapshot));
+    }
 }
 
 #[cfg(test)]
@@ -266,6 +306,12 @@ mod tests {
         assert_eq!(seen[0].holder.as_ref().unwrap().socket.as_deref(), Some(Path::new("/run/x.sock")));
         assert!(!first.is_alone(dir.path()).unwrap());
         first.end();
+        let mut reporter = ReportObserver::new(second.clone(), "s");
+        reporter.snapshot(&Snapshot { clips_done: 7, ..Snapshot::default() });
+        second.beat().unwrap();
+        second.beat().unwrap();
+        let seen = holders(dir.path()).unwrap().remove(0).holder.unwrap();
+        assert_eq!((seen.counter, seen.report.map(|report| report.clips_done)), (2, Some(7)));
         second.end();
         second.beat().unwrap();
         assert_eq!(fs::read_dir(dir.path().join("engines")).unwrap().count(), 0);

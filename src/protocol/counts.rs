@@ -41,6 +41,7 @@ impl Counts {
 
     /// The videos that this run has processed or will process.
     pub fn of_this_run(&self) -> usize {
-        self.videos - self.resumed - self.failed_before - self.stale - self.left_out - self.excluded
+        let others = [self.resumed, self.failed_before, self.stale, self.left_out, self.excluded];
+        others.into_iter().fold(self.videos, usize::saturating_sub)
     }
 }

@@ -12,14 +12,16 @@ use reeldeck_common::pid::is_gone;
 use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 
+use super::engine_report::EngineReport;
+
 /// An engine that is not known to have ended has ended when its heartbeat is older than this.
 const DEAD_AFTER: Duration = Duration::from_secs(90);
 
 /// The size of the file of an engine in bytes. It is constant, so that a write replaces the whole text.
-pub(crate) const FILE_SIZE: usize = 2048;
+pub(crate) const FILE_SIZE: usize = 8192;
 
 /// What an engine writes about itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Holder {
     /// The id of the engine, which is also the name of its file.
     #[serde(default)]
@@ -45,6 +47,9 @@ pub struct Holder {
     /// The job of a scheduler that it belongs to.
     #[serde(default)]
     pub job: Option<String>,
+    /// What it does; none from an older version.
+    #[serde(default)]
+    pub report: Option<EngineReport>,
 }
 
 impl Holder {
@@ -60,7 +65,37 @@ impl Holder {
 
     /// Host, process and start, for people.
     pub fn in_words(&self) -> String {
-        format!("host {}, process {}, since {}", self.host, self.pid, self.started.strftime("%F %T UTC"))
+        format!("host {}, {}", self.host, self.process_in_words())
+    }
+
+    /// Process, job and start, for people.
+    pub fn process_in_words(&self) -> String {
+        let job = self.job.as_ref().map_or_else(String::new, |job| format!(", job {job}"));
+        format!("process {}{job}, since {}", self.pid, self.started.strftime("%F %T UTC"))
+    }
+
+    /// The time since its last heartbeat, on the clocks of both machines.
+    pub(crate) fn age(&self, now: Timestamp) -> Duration {
+        Duration::try_from(now.duration_since(self.heartbeat)).unwrap_or_default()
+    }
+
+    /// The text of its file, shortened until it fits.
+    ///
+    /// # Errors
+    /// When it does not fit without a report.
+    pub(crate) fn file_text(&self) -> io::Result<Vec<u8>> {
+        let mut holder = self.clone();
+        loop {
+            let mut text = serde_json::to_vec(&holder)?;
+            if text.len() < FILE_SIZE {
+                text.resize(FILE_SIZE - 1, b' ');
+                text.push(b'\n');
+                return Ok(text);
+            }
+            if !holder.report.as_mut().is_some_and(EngineReport::shorten) && holder.report.take().is_none() {
+                return Err(io::Error::other("the socket's path is too long"));
+            }
+        }
     }
 }
 
@@ -166,12 +201,39 @@ pub(crate) fn read_holder(path: &Path) -> Option<Holder> {
     let mut text = vec![];
     open::regular(path).ok()?.take(FILE_SIZE as u64 * 2).read_to_end(&mut text).ok()?;
     let holder: Holder = serde_json::from_slice(&text).ok()?;
-    Some(Holder { host: printable(&holder.host), tool: printable(&holder.tool), ..holder })
+    Some(Holder {
+        id: printable(&holder.id),
+        host: printable(&holder.host),
+        tool: printable(&holder.tool),
+        job: holder.job.as_deref().map(printable),
+        report: holder.report.map(EngineReport::checked),
+        ..holder
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::protocol::engine_report::tests::device;
+    use crate::protocol::snapshot::Snapshot;
+
+    /// An engine that has just started.
+    pub(crate) fn holder(id: &str) -> Holder {
+        let now = Timestamp::now();
+        Holder {
+            id: id.into(),
+            host: host(),
+            pid: 4711,
+            tool: "reeldeck 0".into(),
+            started: now,
+            heartbeat: now,
+            counter: 0,
+            socket: None,
+            place: String::new(),
+            job: None,
+            report: None,
+        }
+    }
 
     #[test]
     fn texts_of_an_engine_file_are_escaped() {
@@ -183,5 +245,26 @@ mod tests {
         let holder = read_holder(&path).unwrap();
         assert_eq!(holder.host, "h\\u{1b}]0;x\\u{7}\\nerror: \\u{202e}e\\u{e0041}");
         assert_eq!(holder.tool, "t\\u{200b}");
+        assert_eq!(holder.report, None, "an older version writes none");
+    }
+
+    #[test]
+    fn the_file_of_an_engine_has_the_same_size_whatever_it_says() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        for devices in [0, 1, 8, 16, 64, 1_000] {
+            let devices: Vec<_> = (0..devices).map(|number| device(number, 17)).collect();
+            let snapshot = Snapshot { devices, reason: Some("\u{1b}".repeat(5_000)), ..Snapshot::default() };
+            let report = EngineReport::of("slowonly-0123abcd", &snapshot);
+            let holder = Holder { report: Some(report), ..holder("a") };
+            let text = holder.file_text().unwrap();
+            assert_eq!((text.len(), text.last()), (FILE_SIZE, Some(&b'\n')));
+            fs::write(path.path(), text).unwrap();
+            let read = read_holder(path.path()).unwrap().report.unwrap();
+            assert_eq!(read.devices.len() + read.more_devices, snapshot.devices.len());
+            assert!(read.devices.len() >= snapshot.devices.len().min(16), "{}", read.devices.len());
+            assert!(read.devices.iter().all(|device| !device.in_flight.is_empty()));
+        }
+        let socket = Some("x".repeat(FILE_SIZE).into());
+        assert!(Holder { socket, ..holder("a") }.file_text().is_err());
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) mod counts;
 pub mod details;
+pub(crate) mod engine_report;
 pub mod event;
 pub(crate) mod holder;
 pub(crate) mod last_run;

@@ -114,6 +114,16 @@ impl Snapshot {
     pub fn starting(step: &str, held_by: Option<Folder>) -> Self {
         Self { phase: Phase::Starting, reason: Some(step.to_owned()), held_by, ..Self::default() }
     }
+
+    /// Whether a run is in progress, be it paused or ending.
+    pub fn is_active(&self) -> bool {
+        !matches!(self.phase, Phase::Starting | Phase::Waiting | Phase::Idle)
+    }
+
+    /// Whether the engine has no run to begin or to end. After the last video, it may wait for others, check and export.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Waiting || self.ended.is_some()
+    }
 }
 
 /// The progress of a check of all files.
@@ -185,6 +195,13 @@ pub struct Gauges {
     pub power_w: Option<f32>,
 }
 
+impl Gauges {
+    /// Whether no value is available.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The throughput over time, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
@@ -218,7 +235,7 @@ pub struct DeviceState {
     #[serde(default)]
     pub restarts: u32,
     /// Measurements of the device.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Gauges::is_empty")]
     pub gauges: Gauges,
 }
 

@@ -11,6 +11,7 @@ use super::classes::ClassList;
 use super::command_group::Undo;
 use super::details::DetailsView;
 use super::device_history::DeviceHistory;
+use super::engines::Engines;
 use super::keymap::{Context, Keymap};
 use super::keys::Key;
 use super::log_pane::LogPane;
@@ -107,6 +108,8 @@ pub(super) struct Options {
     pub bell: bool,
     /// Send the progress to the terminal (OSC 9;4).
     pub progress: bool,
+    /// The name of this host.
+    pub host: String,
 }
 
 #[derive(Debug)]
@@ -121,7 +124,9 @@ pub(super) struct App {
     pub classes: ClassList,
     pub videos: VideoTable,
     pub marks: Marks,
-    /// The index of the device under the cursor.
+    /// The other engines of the output folder.
+    pub engines: Engines,
+    /// The line of the pane of devices under the cursor.
     pub device: usize,
     pub history: History,
     /// What each device has reported.
@@ -176,6 +181,7 @@ impl App {
             classes: ClassList::default(),
             videos: VideoTable::new(Sort { by: Column::State, descending: false }),
             marks: Marks::default(),
+            engines: Engines::default(),
             device: 0,
             history: History::default(),
             device_history: vec![],

@@ -23,10 +23,11 @@ use super::update::{LinkEvent, Msg};
 use super::window::{Flow, Window};
 use super::{key_reader, panic_report};
 use crate::cli::TuiArgs;
-use crate::client;
+use crate::client::{self, overview};
 use crate::config::{Overrides, Progress, Settings, THEMES, TuiSection};
 use crate::error::{Exit, ExitError};
 use crate::out::outln;
+use crate::protocol::holder;
 use crate::runtime;
 use crate::signals::{WindowSignal, WindowSignals};
 
@@ -35,6 +36,9 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The same with `--low-bandwidth`.
 const SLOW_FRAME_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the files of the other engines are read.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The number of events of one source that are processed before the screen is drawn.
 const MAX_EVENTS_PER_FRAME: usize = 256;
@@ -130,6 +134,7 @@ fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Key
         notify: osc::notification_of(section.notify, variable),
         bell: section.bell,
         progress: osc::shows_progress(progress, variable),
+        host: holder::host(),
         pictures: GraphicsProtocol::detect(section.pictures, variable).filter(|_| !theme.is_ascii()),
     };
     Ok((options, Keymap::new(&section.keys).map_err(bad)?))
@@ -155,11 +160,15 @@ async fn event_loop(
     let (events, mut incoming) = mpsc::channel::<LinkEvent>(MAX_EVENTS_PER_FRAME);
     let (sender, mut results) = mpsc::unbounded_channel();
     let title = title(&settings);
+    let (out, engines) = (settings.out.clone(), sender.clone());
+    overview::follow(&out, LOOK, move |overview| engines.send(Msg::Engines(overview)).is_ok())
+        .context("failed to follow the other engines")?;
     let mut window = Window::new(screen, options, keymap, settings, typed, title, to_link, sender)?;
     window.draw()?;
     if start {
         match client::runs(&window.settings().out) {
-            Ok(runs) if !runs.is_empty() => window.join(),
+            Ok(runs) if runs.iter().any(|run| run.host == holder::host()) => window.join(),
+            // Engines on other hosts are followed through their files; the table of videos needs an engine here.
             _ => window.start(),
         }
     }

@@ -49,8 +49,8 @@ pub(super) fn progress(snapshot: &Snapshot) -> Option<f64> {
 
 /// The percentage for the title of the terminal; `None` without an active run.
 pub(super) fn title_percent(app: &App) -> Option<u8> {
-    let snapshot = app.snapshot().filter(|_| app.is_active())?;
-    Some((progress(snapshot)? * 100.0).floor().clamp(0.0, 100.0) as u8)
+    let (snapshot, _) = app.run().filter(|(run, _)| run.is_active() && !app.is_stale())?;
+    Some((progress(&snapshot)? * 100.0).floor().clamp(0.0, 100.0) as u8)
 }
 
 /// The line that is printed after the window has closed.
@@ -64,6 +64,11 @@ pub(super) fn exit_message(app: &App) -> Option<String> {
         (_, Some(pid), _) if app.is_active() => {
             let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
             Some(format!("the run continues (process {pid}{percent}); `reeldeck attach` shows it again"))
+        }
+        _ if app.active_others() > 0 => {
+            let engines = text::plural(app.active_others() as u64, "engine continues", "engines continue");
+            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
+            Some(format!("{engines} the run{percent}; `reeldeck attach` follows it"))
         }
         (_, _, Some(run)) => {
             let exports = run.exports.last().map(|export| format!("; exported to {}", export.path.display()));

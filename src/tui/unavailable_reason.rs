@@ -33,7 +33,7 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             }
             _ => None,
         },
-        A::Stop => (!app.is_active()).then(|| "no run is active".into()),
+        A::Stop => (!app.is_active() && app.active_others() == 0).then(|| "no run is active".into()),
         A::RetryAll => (counts.failed == 0).then(|| "no video has failed".into()),
         A::WriteMissing => match app.welcome().and_then(|welcome| welcome.manifest.as_ref()) {
             None => Some("no manifest; name one in config.toml or with --manifest".into()),
@@ -78,7 +78,7 @@ pub(super) fn awaited(app: &App) -> Option<String> {
 
 /// The video that the device under the cursor works on.
 pub(super) fn in_flight(app: &App) -> Option<&str> {
-    let device = app.snapshot()?.devices.get(app.device)?;
+    let (_, device) = app.own_device()?;
     device.in_flight.first().map(|job| job.video.as_str())
 }
 

@@ -24,6 +24,7 @@ mod list;
 mod lost_dataset;
 mod manifest;
 mod mutated;
+mod one_view;
 mod probe_pool;
 mod real;
 mod scale;

@@ -22,6 +22,7 @@ use super::orders::{self, Order, Orders};
 use super::registration::Registration;
 use super::state::{Status, VideoId};
 use crate::dataset::scan::VideoFile;
+use crate::protocol::holder;
 
 mod folder;
 
@@ -76,6 +77,8 @@ pub(crate) enum ClaimsEvent {
     EngineDied(String),
     /// An order that another engine or a command has given.
     Order(Order),
+    /// So many other engines take part in a run.
+    Others(usize),
 }
 
 /// The engine's handle on its claims. The thread ends with the last one.
@@ -122,7 +125,19 @@ pub(crate) fn start(
     let load = Load { want: 0, free: 0, patience: u64::MAX };
     let orders = Orders::new(&folder.context.layout.private(), &id);
     let began = Instant::now();
-    let thread = Thread { claimer, folder, news, load, orders, joined: false, began, next_beat: 0, next_orders: BEAT };
+    let thread = Thread {
+        claimer,
+        folder,
+        news,
+        load,
+        orders,
+        me: id,
+        joined: false,
+        others: 0,
+        began,
+        next_beat: 0,
+        next_orders: BEAT,
+    };
     reeldeck_common::thread::spawn("claims", move || thread.work(&requests))?;
     Ok((Claims(sender), receiver))
 }
@@ -188,7 +203,11 @@ struct Thread {
     news: tokio_mpsc::UnboundedSender<ClaimsEvent>,
     load: Load,
     orders: Orders,
+    /// The id of the engine.
+    me: String,
     joined: bool,
+    /// The other engines that take part, as the engine knows it.
+    others: usize,
     began: Instant,
     next_beat: u64,
     next_orders: u64,
@@ -225,22 +244,39 @@ impl Thread {
     }
 
     fn step_claims(&mut self, now: u64) -> Duration {
-        if !self.joined {
-            if now >= self.next_beat {
-                // The hold of the run handles a missing or full disk.
-                let _ = self.folder.context.registration.beat();
-                self.next_beat = now + BEAT;
-            }
-            return Duration::from_millis(self.next_beat - now);
+        if !self.joined && now >= self.next_beat {
+            // The hold of the run handles a missing or full disk.
+            let _ = self.folder.context.registration.beat();
+            let _ = self.claimer.follow(&mut self.folder, now);
+            self.tell_of_others();
+            self.next_beat = now + BEAT;
         }
         let (changes, result) = self.claimer.step(&mut self.folder, now, self.load);
         changes.into_iter().for_each(|change| self.tell(change));
+        if !self.joined {
+            return Duration::from_millis(self.next_beat - now);
+        }
         match result {
             Ok(()) => Duration::from_millis(self.claimer.due().saturating_sub(now)),
             Err(error) => {
                 tracing::debug!("failed to share videos with other engines: {error}");
                 RETRY
             }
+        }
+    }
+
+    /// Tells an engine that takes no part how many others do.
+    fn tell_of_others(&mut self) {
+        let mut others = 0;
+        if self.claimer.engines().any(|engine| *engine != self.me) {
+            // The marks of engines that were killed stay until another engine takes part.
+            let seen = holder::holders(&self.folder.context.layout.private()).unwrap_or_default();
+            let held = seen.into_iter().filter(|seen| seen.held).filter_map(|seen| seen.holder);
+            let takes_part = |id: &str| id != self.me && self.claimer.engines().any(|engine| engine == id);
+            others = held.filter(|holder| takes_part(&holder.id)).count();
+        }
+        if others != std::mem::replace(&mut self.others, others) {
+            let _ = self.news.send(ClaimsEvent::Others(others));
         }
     }
 

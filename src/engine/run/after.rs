@@ -67,7 +67,7 @@ impl Engine {
                 biased;
                 _ = signals.received() => return false,
                 Some(asked) = clients.recv() => {
-                    let now = matches!(asked.request, Request::Stop { now: true });
+                    let now = self.others == 0 && matches!(asked.request, Request::Stop { now: true });
                     self.answer(asked);
                     if now {
                         return false;

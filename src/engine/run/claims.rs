@@ -7,11 +7,14 @@ use reeldeck_claims::{Load, Turn};
 use reeldeck_common::video::VideoName;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ClientRequest, Engine, Event, Incoming, Phase, Request, Status, StopSignals, VideoId, ticks};
+use super::{ClientRequest, Engine, Event, Incoming, Phase, Request, Status, StopSignals, TaskResult, VideoId, ticks};
 use crate::engine::assess;
 use crate::engine::claims::{ClaimsEvent, ClaimsRequest, stage};
 use crate::engine::orders::Order;
+use crate::engine::patterns::Patterns;
 use crate::engine::state::State;
+use crate::out::count;
+use crate::protocol::last_run;
 
 /// After this time, the engine asks again whether it may end the run.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -51,11 +54,22 @@ impl Engine {
             ClaimsEvent::Revoked(videos) => self.handle(Event::Revoked(videos)),
             ClaimsEvent::Settled(video, status) => self.handle(Event::SettledElsewhere(video, status)),
             ClaimsEvent::Order(order) => self.take_order(order),
+            ClaimsEvent::Others(others) => self.hear_of_others(others),
             ClaimsEvent::EngineDied(engine) => {
                 tracing::warn!(
                     "engine {engine} has ended without giving its videos back; the remaining engines extract them"
                 );
             }
+        }
+    }
+
+    fn hear_of_others(&mut self, others: usize) {
+        let before = std::mem::replace(&mut self.others, others);
+        if before > 0 && others == 0 && self.state.phase == Phase::Waiting {
+            // Their run has ended, and the last of them has written how.
+            self.run_in_background(|context| {
+                TaskResult::LastRun(last_run::read(&context.layout.private()).map(Box::new))
+            });
         }
     }
 
@@ -72,12 +86,24 @@ impl Engine {
                 self.dataset.exclude(videos, undo);
                 self.handle(Event::Exclude(ids, undo));
             }
-            // These orders start no run.
-            Order::Retry(_) | Order::Redo(_) if self.state.is_over() => {}
             Order::Retry(videos) => {
                 let ids = ids(&videos);
-                self.handle(Event::Retry(ids));
+                self.retry(ids);
             }
+            Order::RetryMatching(patterns) => match Patterns::new(&patterns) {
+                Ok(mut patterns) => {
+                    let videos = self.state.videos.iter_enumerated();
+                    let failed = videos.filter(|(_, video)| matches!(video.status, Status::Failed { .. }));
+                    let name = |id| self.state.files.get(id).map(|file| &file.name);
+                    let ids =
+                        failed.map(|(id, _)| id).filter(|id| name(*id).is_some_and(|name| patterns.matches(name)));
+                    let ids = ids.collect();
+                    self.retry(ids);
+                }
+                Err(error) => tracing::warn!("an order to retry videos cannot be followed: {error}"),
+            },
+            // This order starts no run.
+            Order::Redo(_) if self.state.is_over() => {}
             Order::Redo(videos) => {
                 let ids = ids(&videos);
                 self.handle(Event::Redo(ids));
@@ -86,11 +112,31 @@ impl Engine {
         self.show();
     }
 
+    /// Retries failed videos in the run. An engine without a run begins none: it waits for the results of others.
+    fn retry(&mut self, videos: Vec<VideoId>) {
+        self.handle(if self.state.is_over() { Event::RetriedElsewhere(videos) } else { Event::Retry(videos) });
+    }
+
+    /// The answer to a request that an engine without a run only passes on, because other engines have one. None if the engine
+    /// carries the request out.
+    pub(super) fn passed_on_only(&mut self, request: &Request) -> Option<String> {
+        if !self.state.is_over() || self.run_concludes || self.others == 0 {
+            return None;
+        }
+        match request {
+            Request::Pause | Request::Resume | Request::Stop { .. } | Request::Redo(_) => {}
+            Request::Retry(videos) => self.handle(Event::RetriedElsewhere(videos.clone())),
+            _ => return None,
+        }
+        let engines = count(self.others, "engine", "engines");
+        Some(format!("passed on to {engines}, which will follow within a minute"))
+    }
+
     /// Passes a request on to the other engines, if it concerns them.
     pub(super) fn pass_on(&self, request: &Request) {
         let names = |ids: &[VideoId]| ids.iter().filter_map(|id| self.name(*id)).collect();
         let order = match request {
-            _ if self.state.is_over() && !self.run_concludes => return,
+            _ if self.state.is_over() && !self.run_concludes && self.others == 0 => return,
             Request::Pause => Order::Pause,
             Request::Resume => Order::Resume,
             Request::Stop { now } => Order::Stop(*now),

@@ -142,6 +142,8 @@ pub(crate) struct Engine {
     leaves: bool,
     /// The number of videos that the claims know.
     claimable: usize,
+    /// Other engines that take part in a run.
+    others: usize,
     /// The load that was last sent to the claims.
     load: Option<Load>,
     monitor: Option<Monitor>,
@@ -192,6 +194,7 @@ impl Engine {
             monitor: None,
             measured: None,
             claimable: state.files.len(),
+            others: 0,
             load: None,
             plan,
             state,

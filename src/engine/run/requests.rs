@@ -23,6 +23,10 @@ impl Engine {
         let reply = Reply { command: request.in_words(), client };
         let (told, was_over) = (self.told, self.state.is_over());
         self.pass_on(&request);
+        if let Some(message) = self.passed_on_only(&request) {
+            self.show();
+            return self.reply(reply, Ok(message));
+        }
         self.leaves |= self.state.is_over() && matches!(request, Request::Stop { .. } | Request::Leave);
         let message = match request {
             Request::Pause => {
@@ -213,6 +217,7 @@ impl Engine {
     pub(super) fn finished(&mut self, task: TaskResult) {
         self.background_tasks -= 1;
         match task {
+            TaskResult::LastRun(last) => self.last_run = last.or(self.last_run.take()),
             TaskResult::Answer(reply, done) => self.reply(reply, done),
             TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
                 self.plan.claims.tell(ClaimsRequest::Order(Order::Exclude { videos: names.clone(), undo }));

@@ -19,6 +19,7 @@ use crate::engine::incremental::{IncrementalExport, IncrementalExportHandle};
 use crate::engine::inspector::{InspectRequest, Inspector};
 use crate::engine::log;
 use crate::engine::publish::RunObserver;
+use crate::engine::registration::ReportObserver;
 use crate::engine::run::Engine;
 use crate::engine::server::Server;
 use crate::engine::state::{Phase, State, Status};
@@ -125,6 +126,8 @@ impl Session {
         let registration = registered.registration.clone();
         log::start(&private, &registration.log_name()).context("failed to open the log")?;
         let handles = self.serve(&registration);
+        let mut observers = observers;
+        observers.push(Box::new(ReportObserver::new(registration.clone(), self.layout.set())));
         // The engine must run on this thread: the kernel ends workers with the thread that has started them.
         let runtime = crate::runtime::start().context("failed to start")?;
         let exit = runtime.block_on(Arc::new(self).go(registered, handles, observers));

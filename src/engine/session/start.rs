@@ -27,6 +27,7 @@ use crate::engine::state::State;
 use crate::engine::{assess, crash_recovery, setup, work};
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
+use crate::protocol::engine_report::EngineReport;
 use crate::protocol::holder::holders;
 use crate::protocol::snapshot::Folder;
 use crate::protocol::{VERSION, Welcome};
@@ -64,6 +65,7 @@ impl Session {
     /// Registers the engine, and starts its claims. An engine that waits takes part only in its runs.
     pub(super) fn register(&self) -> anyhow::Result<Registered> {
         let registration = Registration::new(&self.layout.private()).map_err(ExitError::from)?;
+        registration.report(EngineReport::starting(self.layout.set()));
         let context = ClaimsContext {
             layout: self.layout.clone(),
             recipe: self.settings.recipe.clone(),

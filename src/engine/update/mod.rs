@@ -58,6 +58,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Interrupt => step.interrupt(),
         Event::Abort => step.abort(),
         Event::Retry(videos) => step.again(&videos, |status| matches!(status, Status::Failed { .. })),
+        Event::RetriedElsewhere(videos) => step.retried_elsewhere(&videos),
         Event::Redo(videos) => {
             step.again(&videos, |status| matches!(status, Status::Done { .. } | Status::Stale | Status::Failed { .. }))
         }

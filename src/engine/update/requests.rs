@@ -135,6 +135,21 @@ impl Step<'_> {
         }
     }
 
+    /// Other engines retry failed videos. An engine that waits shows them as queued until it learns their results.
+    pub(super) fn retried_elsewhere(&mut self, videos: &[VideoId]) {
+        if self.state.phase != Phase::Waiting {
+            return;
+        }
+        for id in videos {
+            let Some(video) = self.state.videos.get_mut(*id) else { continue };
+            if matches!(video.status, Status::Failed { .. }) {
+                (video.attempts, video.requeues) = (0, 0);
+                (video.suspect, video.retry_at) = (false, 0);
+                self.state.queue_first(*id);
+            }
+        }
+    }
+
     /// A file was removed.
     pub(super) fn vanished(&mut self, name: &VideoName) {
         let Some(id) = self.state.files.find(name.as_str()) else { return };

@@ -114,6 +114,7 @@ impl Harness {
             notify: crate::config::Notification::Off,
             bell: false,
             progress: false,
+            host: "login1".into(),
         };
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         Self {

@@ -7,6 +7,7 @@ pub(super) mod fixtures;
 mod harness;
 mod helping;
 mod key_list;
+mod many_engines;
 mod navigation;
 pub(super) mod render;
 mod run_end;

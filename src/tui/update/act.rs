@@ -131,7 +131,7 @@ pub(super) fn move_cursor(app: &mut App, by: isize) {
         Pane::Classes => app.classes.move_to(app.classes.selected().saturating_add_signed(by)),
         Pane::Log => app.log.move_by(by),
         Pane::Devices => {
-            let last = app.snapshot().map_or(0, |snapshot| snapshot.devices.len()).saturating_sub(1);
+            let last = app.device_lines().len().saturating_sub(1);
             app.device = app.device.saturating_add_signed(by).min(last);
         }
         Pane::Throughput => {}

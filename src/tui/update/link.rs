@@ -20,6 +20,7 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
             let was_lost = matches!(app.connection, Connection::Lost { .. } | Connection::Gone { .. });
             let again = app.latest.is_some() && (was_lost || app.start_when_connected);
             let pid = welcome.pid;
+            app.engines.own = Some((pid, welcome.set.clone()));
             app.connection = Connection::Up(welcome);
             app.pending.clear();
             app.bulk_mark = None;

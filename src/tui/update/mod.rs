@@ -14,6 +14,7 @@ use super::modal::Modal;
 use super::picture::Rgb;
 use super::table::TableQuery;
 use super::view::layout;
+use crate::client::Overview;
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::protocol::{Command, FromEngine, ToEngine, Welcome};
@@ -40,6 +41,8 @@ pub(super) enum Msg {
     /// What a starting engine does, before it can be reached.
     EngineStarting(String),
     EngineStarted(Result<(), String>),
+    /// What the files of all engines say.
+    Engines(Overview),
     /// A text to show as a toast.
     Notify(String),
     /// The program that had the terminal has ended, with this problem.
@@ -108,6 +111,7 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         }
         Msg::Tick => tick(app, &mut effects),
         Msg::Link(from) => link::handle(app, from, &mut effects),
+        Msg::Engines(overview) => app.hear_engines(overview),
         Msg::Notify(text) => app.say(Level::Info, text),
         Msg::TerminalReturned(None) => app.touch(Dirty::Now),
         Msg::TerminalReturned(Some(problem)) => app.say(Level::Problem, problem),
@@ -169,7 +173,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
     }
     let second = |time: Duration| time.as_secs();
     // Between snapshots only the clock in the header changes.
-    if app.is_active() && second(app.now) != second(app.last_tick) {
+    if (app.is_active() || app.active_others() > 0) && second(app.now) != second(app.last_tick) {
         app.touch(Dirty::Soon);
     }
     app.last_tick = app.now;
@@ -277,7 +281,7 @@ impl App {
         self.videos.set_height(lines(plan.videos, 3));
         self.classes.set_height(lines(plan.classes, 2));
         self.log.height = lines(plan.log, 2);
-        let devices = self.snapshot().map_or(0, |snapshot| snapshot.devices.len());
-        self.device = self.device.min(devices.saturating_sub(1));
+        let lines = self.device_lines().len();
+        self.device = self.device.min(lines.saturating_sub(1));
     }
 }

@@ -67,7 +67,12 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         Connection::Gone { .. } => return quiet("no engine"),
         Connection::Up(_) => {}
     }
-    let Some(snapshot) = app.snapshot() else { return quiet("the engine is starting") };
+    if app.snapshot().is_none() {
+        return quiet("the engine is starting");
+    }
+    let Some((snapshot, joint)) = app.run() else { return vec![] };
+    let snapshot = &snapshot;
+    let is_active = snapshot.is_active();
     let (glyph, plain, role) = match snapshot.phase {
         Phase::Running => ("●", "*", Role::Good),
         Phase::Paused => ("‖", "=", Role::Warn),
@@ -83,7 +88,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         .as_deref()
         .filter(|_| snapshot.phase == Phase::Starting && snapshot.held_by.is_none())
         .map(text::sanitized);
-    let idle_word = run_end::idle_word(snapshot);
+    let idle_word = app.snapshot().map(run_end::idle_word).unwrap_or_default();
     let what = match &step {
         Some(step) => step.as_ref(),
         None if idle && snapshot.exporting => "exporting",
@@ -91,21 +96,22 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         None => phase_word(snapshot),
     };
     let mut spans = vec![say(format!(" {glyph} {}", what), role)];
-    if let Some(elapsed) = app.elapsed_s().filter(|_| app.is_active()) {
+    let elapsed = if app.is_active() { app.elapsed_s() } else { Some(snapshot.elapsed_s) };
+    if let Some(elapsed) = elapsed.filter(|_| is_active) {
         let elapsed = match elapsed.floor() {
             seconds if seconds < 60.0 => format!(" {seconds} s"),
             seconds => format!(" {}", text::duration(seconds)),
         };
         spans.push(say(elapsed, Role::Base));
     }
-    if let Some(progress) = run_end::progress(snapshot).filter(|_| app.is_active()) {
+    if let Some(progress) = run_end::progress(snapshot).filter(|_| is_active) {
         // The percentage says the same in less room.
         let bar = if room >= 60 { (room / 10).min(24) } else { 0 };
         spans.push(say("  ".into(), Role::Base));
         spans.extend(gauge::bar_spans(theme, Some(progress), bar));
         spans.push(say(format!(" {:>5}", text::percent(Some(progress * 100.0))), Role::Base));
     }
-    if let Some(scan) = snapshot.scan {
+    if let Some(scan) = app.snapshot().and_then(|snapshot| snapshot.scan) {
         let what = if scan.deep { "deep check" } else { "checking" };
         spans.push(say(
             format!("  {what} {}/{}", text::count(scan.done as u64), text::count(scan.all as u64)),
@@ -115,8 +121,15 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0 && snapshot.phase == Phase::Running) {
         spans.push(say(format!("  ETA {}", text::duration(eta as f64)), Role::Base));
     }
-    if let Some([free, _]) = snapshot.machine.disk.filter(|_| room >= 90) {
-        let short = snapshot.machine.disk_needed.is_some_and(|needed| needed > free);
+    if let Some(joint) = joint.filter(|_| room >= 70) {
+        let engines = text::plural(joint.engines as u64, "engine", "engines");
+        let silent = if joint.silent > 0 { format!(", {} silent", joint.silent) } else { String::new() };
+        let role = if joint.silent > 0 { Role::Warn } else { Role::Base };
+        spans.push(say(format!("  {engines}{silent}"), role));
+    }
+    let machine = app.snapshot().map(|snapshot| snapshot.machine.clone()).unwrap_or_default();
+    if let Some([free, _]) = machine.disk.filter(|_| room >= 90) {
+        let short = machine.disk_needed.is_some_and(|needed| needed > free);
         let role = if short { Role::Error } else { Role::Dim };
         let word = if short { "free: too little" } else { "free" };
         spans.push(say(format!("  {} {word}", text::bytes(free)), role));
@@ -125,7 +138,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     spans
 }
 
-fn phase_word(snapshot: &Snapshot) -> &'static str {
+pub(super) fn phase_word(snapshot: &Snapshot) -> &'static str {
     match snapshot.phase {
         Phase::Starting if snapshot.held_by.is_some() => "waiting for the dataset folder",
         Phase::Starting => "starting",
@@ -162,7 +175,15 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let all = format!("of {} ", text::count(videos.map(|state| count_of(&snapshot.states, state)).sum()));
     // These are always shown, so that the line does not jump when the first one appears.
     let always = |state| matches!(state, RowState::Done | RowState::Running | RowState::Failed);
-    let states = ORDER.into_iter().map(|state| (theme.state(state), count_of(&snapshot.states, state), always(state)));
+    let mut of_states = snapshot.states;
+    if let Some(joint) = app.joint() {
+        // To the window's own engine, the videos in progress elsewhere are queued.
+        let [running, queued] = [RowState::Running, RowState::Queued].map(|state| state as usize);
+        let unfinished = of_states[running] + of_states[queued];
+        of_states[running] = unfinished.min(joint.snapshot.counts.running.min(u32::MAX as usize) as u32);
+        of_states[queued] = unfinished - of_states[running];
+    }
+    let states = ORDER.into_iter().map(|state| (theme.state(state), count_of(&of_states, state), always(state)));
     // A run does not check files.
     let found = Finding::ALL.into_iter().filter(|finding| *finding != Finding::Unchecked || !app.is_active());
     let found = found.map(|finding| (theme.finding(finding), findings_of(&snapshot.findings, finding), false));
@@ -200,7 +221,10 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
 }
 
 fn rates(app: &App) -> String {
-    let Some(snapshot) = app.snapshot().filter(|_| app.phase() == Some(Phase::Running)) else { return String::new() };
+    let Some((snapshot, _)) = app.run().filter(|_| !app.is_stale()) else { return String::new() };
+    if snapshot.phase != Phase::Running {
+        return String::new();
+    }
     let videos = snapshot.videos_per_s.map(|videos| text::rate(Some(videos), "videos"));
     let clips = snapshot.clips_per_s.map(|clips| format!("{}   ", text::rate(Some(clips), "clips")));
     [videos, clips].into_iter().flatten().collect::<Vec<_>>().join(app.options.theme.separator())

@@ -65,8 +65,21 @@ impl Layout {
 }
 
 pub(crate) fn current(app: &App) -> Layout {
-    let devices = app.snapshot().map_or(1, |snapshot| snapshot.devices.len());
-    compute(app.size, app.focus, app.zoom, devices)
+    of(app, app.size)
+}
+
+/// The layout for a size other than that of the state.
+pub(crate) fn of(app: &App, size: Size) -> Layout {
+    let lines = match shows_all(size, app.zoom) {
+        true => app.device_lines().len(),
+        false => app.strip_lines().len(),
+    };
+    let lines = if app.snapshot().is_none() { lines.max(1) } else { lines };
+    compute(size, app.focus, app.zoom, lines)
+}
+
+fn shows_all(size: Size, zoom: bool) -> bool {
+    size.width >= ALL_WIDTH && size.height >= ALL_HEIGHT && !zoom
 }
 
 pub(crate) fn compute(size: Size, focus: Pane, zoom: bool, devices: usize) -> Layout {
@@ -81,7 +94,7 @@ pub(crate) fn compute(size: Size, focus: Pane, zoom: bool, devices: usize) -> La
         ..Layout::default()
     };
     let body = Rect::new(0, head, width, height - head - 1);
-    match width >= ALL_WIDTH && height >= ALL_HEIGHT && !zoom {
+    match shows_all(size, zoom) {
         true => all(&mut layout, body, devices),
         false => one(&mut layout, body, focus, zoom, devices),
     }

@@ -14,7 +14,9 @@ use super::theme::{Role, Theme};
 
 mod classes;
 pub(super) mod columns;
+mod device_line;
 mod devices;
+mod engine_line;
 pub(super) mod footer;
 mod header;
 mod help;
@@ -32,7 +34,7 @@ pub(super) mod videos;
 /// Draws everything. Returns the position of the cursor if a text is being typed.
 pub(super) fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.options.theme;
-    let plan = layout::compute(area.as_size(), app.focus, app.zoom, app.snapshot().map_or(1, |s| s.devices.len()));
+    let plan = layout::of(app, area.as_size());
     if plan.too_small {
         too_small(area, theme, buffer);
         return None;

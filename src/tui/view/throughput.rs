@@ -65,15 +65,23 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     if inner.height == 0 {
         return;
     }
-    let running = app.phase() == Some(Phase::Running);
-    let rate = snapshot.filter(|_| running).and_then(|snapshot| snapshot.clips_per_s);
-    let videos = snapshot.filter(|_| running).and_then(|snapshot| snapshot.videos_per_s);
-    let mut first =
-        if app.is_active() || app.is_stale() { text::rate(rate, "clips") } else { "no run is active".into() };
+    let run = app.run().filter(|(run, _)| !app.is_stale() && run.phase == Phase::Running);
+    let is_active = app.is_active() || app.is_stale() || app.active_others() > 0;
+    let rate = run.as_ref().and_then(|(run, _)| run.clips_per_s);
+    let videos = run.as_ref().and_then(|(run, _)| run.videos_per_s);
+    let mut first = if is_active { text::rate(rate, "clips") } else { "no run is active".into() };
     if let Some(videos) = videos {
         first = format!("{first}{}{}", theme.separator(), text::rate(Some(videos), "videos"));
     }
-    line(buffer, inner.x, inner.y, room, vec![Span::styled(first, theme.style(Role::Base))], theme);
+    let mut first = vec![Span::styled(first, theme.style(Role::Base))];
+    if let Some((_, Some(joint))) = &run {
+        // The rest of the pane is about the window's own engine.
+        let own = text::rate(snapshot.and_then(|snapshot| snapshot.clips_per_s), "clips");
+        let engines = text::plural(joint.engines as u64, "engine", "engines");
+        let dot = theme.separator();
+        first.push(Span::styled(format!("{dot}{engines}{dot}here {own}"), theme.style(Role::Dim)));
+    }
+    line(buffer, inner.x, inner.y, room, first, theme);
     let is_large = inner.height >= MIN_HEIGHT_FOR_AXES;
     let mut used = 1;
     if let Some(stages) = stages.filter(|_| is_large) {

@@ -1,7 +1,8 @@
 //! Decides which videos an engine claims, keeps and gives back.
 //!
 //! This file has the state, and the methods with which the engine changes it. `step` does what is due, `sync` reads the folder,
-//! `claim` claims videos, `hold` finishes them or gives them back, and `watch` finds dead engines.
+//! `claim` claims videos, `hold` finishes them or gives them back, `watch` finds dead engines, and `follow` is for an
+//! engine that only looks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use crate::names::Record;
 use crate::{BEAT, BUCKETS};
 
 mod claim;
+mod follow;
 mod hold;
 mod step;
 mod sync;
@@ -138,6 +140,8 @@ pub struct Claimer {
     distrusts: bool,
     /// Other engines have settled videos.
     shared: bool,
+    /// Other engines took part when this one last looked.
+    follows: bool,
     counter: u64,
     last_step: Option<u64>,
     next_beat: u64,
@@ -168,6 +172,7 @@ impl Claimer {
             idle: false,
             distrusts: false,
             shared: false,
+            follows: false,
             counter: 0,
             last_step: None,
             next_beat: 0,

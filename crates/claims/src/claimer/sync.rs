@@ -59,7 +59,7 @@ impl Claimer {
     }
 
     /// Takes over the results of a bucket that another engine has finished.
-    fn apply(&mut self, folder: &mut impl Folder, bucket: u16, record: Record) -> io::Result<()> {
+    pub(super) fn apply(&mut self, folder: &mut impl Folder, bucket: u16, record: Record) -> io::Result<()> {
         if self.buckets[usize::from(bucket)].applied == Some(record) {
             return Ok(());
         }
@@ -87,8 +87,8 @@ impl Claimer {
         Ok(())
     }
 
-    /// Takes over single videos that other engines have settled, and finds single claims that are lost.
-    fn sync_singles(&mut self, folder: &mut impl Folder) -> io::Result<()> {
+    /// Takes over single videos that other engines have settled.
+    pub(super) fn sync_settled_singles(&mut self, folder: &mut impl Folder) -> io::Result<()> {
         let settled = |stage: &Stage| matches!(stage, Stage::Done | Stage::Mixed);
         let files =
             self.board.singles.iter().filter_map(|(key, stages)| Some((*key, *stages.iter().find(|s| settled(s))?)));
@@ -105,6 +105,12 @@ impl Claimer {
                 },
             }
         }
+        Ok(())
+    }
+
+    /// Takes over single videos that other engines have settled, and finds single claims that are lost.
+    fn sync_singles(&mut self, folder: &mut impl Folder) -> io::Result<()> {
+        self.sync_settled_singles(folder)?;
         for (video, second) in self.singles.clone() {
             let stage = if second { Stage::Second } else { Stage::Claimed };
             if !self.board.has(self.bucket_of(video), self.hash(video), stage) {

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod faults;
-#[expect(dead_code, reason = "the example reads all of it")]
 mod folder;
+mod looking;
 mod random;
 mod world;
 

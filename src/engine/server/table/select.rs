@@ -1,8 +1,7 @@
 //! Selects the videos of an order: by pattern, by name or by filter.
 
-use glob::{MatchOptions, Pattern};
-
 use super::{MISSING, OTHER, Table};
+use crate::engine::patterns::Patterns;
 use crate::engine::state::VideoId;
 use crate::protocol::row::{RowState, Select, Sort};
 
@@ -13,35 +12,21 @@ impl Table {
     /// # Errors
     /// When a pattern is invalid or matches no video, and when no matching video has failed.
     pub(crate) fn failed(&self, patterns: &[String]) -> Result<Vec<VideoId>, String> {
-        let options = MatchOptions { require_literal_separator: false, ..MatchOptions::new() };
-        let mut compiled = vec![];
-        for text in patterns {
-            let pattern = Pattern::new(text).map_err(|error| format!("invalid pattern {text:?}: {error}"))?;
-            compiled.push((text, pattern, false));
-        }
+        let mut compiled = Patterns::new(patterns)?;
         let (mut found, mut queued) = (vec![], vec![]);
         for ((id, cell), file) in self.cells.iter().enumerate().zip(self.files.iter()) {
             if cell.summary.state.is_none() {
                 continue;
             }
-            let whole = file.name.as_str();
-            let name = file.name.file();
-            let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-            let mut hit = patterns.is_empty();
-            for (text, pattern, used) in &mut compiled {
-                let matches =
-                    [whole, name, stem].iter().any(|n| *n == text.as_str() || pattern.matches_with(n, options));
-                *used |= matches;
-                hit |= matches;
-            }
+            let hit = compiled.matches(&file.name);
             match cell.summary.state {
                 Some(RowState::Failed) if hit => found.push(VideoId(id)),
                 Some(RowState::Queued) if hit && !patterns.is_empty() => queued.push(VideoId(id)),
                 _ => {}
             }
         }
-        match compiled.iter().find(|(.., used)| !used) {
-            Some((text, ..)) => Err(format!("no video matches {text:?}")),
+        match compiled.unused() {
+            Some(text) => Err(format!("no video matches {text:?}")),
             None if found.is_empty() && !queued.is_empty() => Ok(queued),
             None if found.is_empty() && patterns.is_empty() => Err("no video has failed".into()),
             None if found.is_empty() => Err("no matching video has failed".into()),

@@ -1,0 +1,36 @@
+//! An engine that only looks: it takes over what others have settled, and writes nothing.
+
+use std::io;
+
+use super::{Claimer, Place, Video};
+use crate::folder::Folder;
+
+impl Claimer {
+    /// Takes over what other engines have settled, without taking part: one listing, and the records that are new.
+    /// [`Claimer::step`] returns the changes.
+    ///
+    /// # Errors
+    /// When a file operation fails. Following again continues.
+    pub fn follow(&mut self, folder: &mut impl Folder, now: u64) -> io::Result<()> {
+        self.read_board(folder, now)?;
+        for bucket in 0..self.buckets.len() as u16 {
+            let (seen, of) = (self.board.seen(bucket), &mut self.buckets[usize::from(bucket)]);
+            match seen.finished {
+                Some(record) if !seen.claimed && !of.is_settled() => self.apply(folder, bucket, record)?,
+                Some(_) => {}
+                None => of.applied = None,
+            }
+        }
+        self.sync_settled_singles(folder)?;
+        if !self.board.engines.is_empty() {
+            self.follows = true;
+        } else if self.follows {
+            // The last engine has removed all records, perhaps before this one could read them.
+            let mut open: Vec<Video> = (0..self.entries.len()).collect();
+            open.retain(|video| self.place(*video) == Place::Open);
+            self.look(folder, &open)?;
+            self.follows = false;
+        }
+        Ok(())
+    }
+}
