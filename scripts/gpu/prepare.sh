@@ -47,9 +47,9 @@ else
 fi
 built=${CARGO_TARGET_DIR:-target}/$folder
 say "building the programs"
-cargo build --quiet --profile "$profile" --locked --bins
-cargo build --quiet --profile "$profile" --locked -p reeldeck-probe --example decode
-table=$(cargo bench --quiet --profile "$profile" --locked -p reeldeck-worker --bench table --no-run --message-format json |
+# With the features of a build of the whole workspace: otherwise cargo builds the dependencies once more.
+cargo build --quiet --workspace --profile "$profile" --locked --bins --example decode
+table=$(cargo bench --quiet --workspace --profile "$profile" --locked --bench table --no-run --message-format json |
   sed -n 's/.*"name":"table".*"executable":"\([^"]*\)".*/\1/p')
 
 mkdir -p "$into"/{bin/examples,assets/recipes,scripts/gpu,scripts/bench}
