@@ -111,6 +111,8 @@ pub(crate) fn run(
     let is_refused = result.as_ref().is_ok_and(|extraction| !extraction.nvdec);
     let count = result.as_ref().ok().map(|extraction| extraction.counts.output);
     let busy = started.elapsed().saturating_sub(frames.waited);
+    // The process may end as soon as the last video has, and pinned memory must not be freed then.
+    frames.places = None;
     // If the receiver is gone, the video has failed for another reason.
     let _ = frames.send(Decoded::End { result, cpu_ns: process::thread_cpu_ns() - before });
     progress.is_ready.store(true, Ordering::Release);

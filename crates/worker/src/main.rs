@@ -80,7 +80,11 @@ fn serve() -> Result<()> {
         return reporter.send(&FromWorker::Fatal { failure: Failure::new(ErrorKind::Internal, text) });
     }
     match start(&init, messages, &reporter) {
-        Ok((extractor, jobs, writer)) => extractor.run(jobs, writer),
+        Ok((extractor, jobs, writer)) => {
+            extractor.run(jobs, writer)?;
+            // Decode threads may still be ending, with a decoder of the GPU.
+            process::exit(0);
+        }
         Err(failure) => reporter.send(&FromWorker::Fatal { failure }),
     }
 }
