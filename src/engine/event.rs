@@ -82,6 +82,8 @@ pub enum Event {
     Revoked(Vec<VideoId>),
     /// Another engine has settled a video.
     SettledElsewhere(VideoId, Status),
+    /// The run cannot go on for this reason.
+    Block(String),
     /// Time has passed.
     Tick,
 }

@@ -18,7 +18,9 @@ use crate::engine::publish::RunObserver;
 use crate::error::{Exit, ExitError};
 use crate::protocol::engine_report::EngineReport;
 use crate::protocol::event::Line;
-use crate::protocol::holder::{self, Holder, Seen, has_no_locks, holders, host, log_name, place, read_holder};
+use crate::protocol::holder::{
+    self, Holder, KnownVideo, Seen, has_no_locks, holders, host, log_name, place, read_holder,
+};
 use crate::protocol::snapshot::Snapshot;
 
 /// How long to wait for the workers of an engine that was killed to exit.
@@ -120,6 +122,7 @@ impl Registration {
             socket: None,
             place: place(),
             job: job(),
+            videos: vec![],
             report: None,
         };
         let (file, inherited) = open_locked(&path)?;
@@ -184,6 +187,20 @@ impl Registration {
         let mut held = self.held();
         held.holder.socket = Some(socket.to_owned());
         write_holder(&held.file, &held.holder)
+    }
+
+    /// Tells other engines some videos of the dataset, and writes a heartbeat.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn tell_videos(&self, videos: &[KnownVideo]) -> io::Result<()> {
+        self.held().holder.videos = videos.to_vec();
+        self.beat()
+    }
+
+    /// What this engine has written.
+    pub(crate) fn holder(&self) -> Holder {
+        self.held().holder.clone()
     }
 
     /// Whether no other engine uses the output folder. Waits for the workers of an engine that was killed on this host, because

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reeldeck_common::open;
 use reeldeck_common::pid::is_gone;
-use reeldeck_common::video::printable;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::{VideoName, printable};
 use serde::{Deserialize, Serialize};
 
 use super::engine_report::EngineReport;
@@ -47,9 +48,21 @@ pub struct Holder {
     /// The job of a scheduler that it belongs to.
     #[serde(default)]
     pub job: Option<String>,
+    /// Some of its videos, the same ones for each engine of a dataset.
+    #[serde(default)]
+    pub videos: Vec<KnownVideo>,
     /// What it does; none from an older version.
     #[serde(default)]
     pub report: Option<EngineReport>,
+}
+
+/// A video as an engine sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KnownVideo {
+    /// Its name.
+    pub name: VideoName,
+    /// The size and time of its file.
+    pub stamp: SourceStamp,
 }
 
 impl Holder {
@@ -61,6 +74,14 @@ impl Holder {
     /// Whether its process id is valid here.
     pub fn is_here(&self) -> bool {
         self.host == host() && (self.place.is_empty() || self.place == place())
+    }
+
+    /// A video of which this engine has another file than an engine with these videos, if that is so for most that both have.
+    pub(crate) fn other_copy<'v>(&self, videos: &'v [KnownVideo]) -> Option<&'v KnownVideo> {
+        let theirs = |name| self.videos.iter().find(|video| video.name == name);
+        let both = videos.iter().filter_map(|video| Some((video, theirs(video.name.clone())?)));
+        let (same, other): (Vec<_>, Vec<_>) = both.partition(|(ours, theirs)| ours.stamp == theirs.stamp);
+        other.first().filter(|_| other.len() > same.len()).map(|(ours, _)| *ours)
     }
 
     /// Host, process and start, for people.
@@ -231,6 +252,7 @@ pub(crate) mod tests {
             socket: None,
             place: String::new(),
             job: None,
+            videos: vec![],
             report: None,
         }
     }

@@ -168,3 +168,45 @@ fn an_order_reaches_all_engines() {
     assert_nothing_is_left(&bench);
     assert!(!bench.path("out/.reeldeck/orders").exists(), "orders are left");
 }
+
+#[test]
+fn pipes_in_place_of_claims_are_named_and_the_run_continues_without_them() {
+    let bench = bench(120, "slow 20");
+    let run = bench.start_logged(&["--batch", "--devices", "cpu"]);
+    let sets = || fs::read_dir(bench.path("out/.reeldeck/claims")).into_iter().flatten().flatten();
+    wait_for("it claims videos", || sets().any(|set| fs::read_dir(set.path()).unwrap().count() > 2));
+    let set = sets().next().unwrap().path();
+    let names: Vec<_> = (0..4096).map(|bucket| set.join(format!("{bucket:03x}"))).collect();
+    let made = std::process::Command::new("mkfifo").args(&names).stderr(std::process::Stdio::null()).status();
+    // Those of claimed buckets exist.
+    assert!(made.is_ok());
+    wait_for("it warns", || bench.log().contains("no more videos can be claimed"));
+    assert!(bench.log().contains(&set.display().to_string()), "{}", bench.log());
+    for name in names.iter().filter(|name| fs::metadata(name).is_ok_and(|metadata| !metadata.is_file())) {
+        fs::remove_file(name).unwrap();
+    }
+    let ran = bench.finish(run);
+    assert_eq!((ran.code, bench.files("features").len()), (0, 120), "{ran:?}");
+    assert_nothing_is_left(&bench);
+}
+
+#[test]
+fn an_engine_with_other_copies_of_the_videos_ends_and_loses_nothing() {
+    let bench = bench(40, "slow 100");
+    let first = engine(&bench);
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    // Copies without the times of the originals.
+    let data = bench.path("data");
+    let copied = std::process::Command::new("cp").arg("-r").args([&data, &bench.path("copies")]).status().unwrap();
+    assert!(copied.success());
+    for redo in [None, Some("--redo-stale")] {
+        let copies = bench.path("copies").display().to_string();
+        let arguments: Vec<&str> = ["--batch", "--devices", "cpu", "--root", &copies].into_iter().chain(redo).collect();
+        let second = bench.run(&arguments);
+        assert!(second.code == 1 && second.stderr.contains("use the same dataset folder, or copies"), "{second:?}");
+    }
+    let ran = Ran::of(first.wait_with_output().unwrap());
+    assert!(ran.code == 0 && ran.stdout.contains("40 done"), "{ran:?}");
+    assert_eq!((bench.files("features").len(), bench.files("failures").len()), (40, 0));
+    assert_nothing_is_left(&bench);
+}

@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use reeldeck_common::bounded;
+
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 24;
 
@@ -55,7 +57,7 @@ impl DiskFolder {
     pub fn list(&self) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
-            entries => entries?,
+            entries => entries.map_err(|error| self.named("", &error))?,
         };
         let mut names = vec![];
         for entry in entries {
@@ -71,8 +73,17 @@ impl DiskFolder {
     pub fn create(&self, name: &str, text: &str) -> io::Result<bool> {
         match OpenOptions::new().write(true).create_new(true).open(self.path.join(name)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            file => file?.write_all(text.as_bytes()).map(|()| true),
+            file => {
+                let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+                written.map(|()| true).map_err(|error| self.named(name, &error))
+            }
         }
+    }
+
+    /// The error with the file.
+    fn named(&self, name: &str, error: &io::Error) -> io::Error {
+        let (path, text) = (self.path.join(name).display().to_string(), error.to_string());
+        io::Error::new(error.kind(), if text.contains(&path) { text } else { format!("{path}: {text}") })
     }
 
     /// The text of a file. None if it does not exist.
@@ -80,16 +91,11 @@ impl DiskFolder {
     /// # Errors
     /// When it exists and cannot be read.
     pub fn read(&self, name: &str) -> io::Result<Option<String>> {
-        let path = self.path.join(name);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() > MAX_BYTES => return Err(ErrorKind::FileTooLarge.into()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            _ => {}
-        }
-        match fs::read(path) {
+        // Others may have put something else in its place.
+        match bounded::read(&self.path.join(name), MAX_BYTES) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(self.named(name, &error)),
         }
     }
 
@@ -99,8 +105,8 @@ impl DiskFolder {
     /// When it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> io::Result<()> {
         let temporary = self.path.join(format!("{name}.{}.tmp", self.me));
-        fs::write(&temporary, text)?;
-        fs::rename(&temporary, self.path.join(name))
+        let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, self.path.join(name)));
+        written.map_err(|error| self.named(name, &error))
     }
 
     /// Renames a file; replaces the target. False if the file does not exist.
@@ -110,7 +116,7 @@ impl DiskFolder {
     pub fn rename(&self, from: &str, to: &str) -> io::Result<bool> {
         match fs::rename(self.path.join(from), self.path.join(to)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            renamed => renamed.map(|()| true),
+            renamed => renamed.map(|()| true).map_err(|error| self.named(from, &error)),
         }
     }
 
@@ -120,7 +126,7 @@ impl DiskFolder {
     /// When it exists and cannot be removed.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.path.join(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.named(name, &error)),
             _ => Ok(()),
         }
     }
@@ -172,5 +178,19 @@ mod tests {
         folder.remove("000.open").unwrap();
         folder.remove("000.open").unwrap();
         assert!(folder.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn something_else_in_the_place_of_a_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = DiskFolder::new(dir.path(), "a");
+        fs::create_dir(dir.path().join("000")).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(dir.path().join("001")).status().unwrap();
+        assert!(pipe.success());
+        for name in ["000", "001"] {
+            let error = folder.read(name).unwrap_err().to_string();
+            assert!(error.contains(&dir.path().join(name).display().to_string()), "{error}");
+        }
+        assert!(!folder.create("001", "a").unwrap(), "it exists");
     }
 }

@@ -95,8 +95,10 @@ impl Folder for OutputFolder {
             if let Status::Failed { before, .. } = &mut status {
                 *before &= !is_new;
             }
+            // A feature of another version of the file, or one that cannot be read, settles nothing: this engine extracts the video.
+            let is_result = matches!(status, Status::Done { .. } | Status::Failed { unreadable: false, .. });
             match stage(&status) {
-                Stage::Settled(settled) => Some((video, settled)),
+                Stage::Settled(settled) if is_result => Some((video, settled)),
                 _ => None,
             }
         };

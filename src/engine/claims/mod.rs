@@ -11,6 +11,7 @@ use reeldeck_claims::{BEAT, Change, Claimer, DiskFolder, Item, Load, Settled, Tu
 use reeldeck_common::error::Failure;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::Recipe;
+use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
@@ -22,14 +23,21 @@ use super::orders::{self, Order, Orders};
 use super::registration::Registration;
 use super::state::{Status, VideoId};
 use crate::dataset::scan::VideoFile;
+use crate::dataset::shown;
+use crate::out::errln;
 use crate::protocol::holder;
 
+mod copies;
 mod folder;
 
+use copies::Copies;
 use folder::OutputFolder;
 
 /// The time before a file operation that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Milliseconds after which operations that still fail are a warning, and between two such warnings.
+const WARN: [u64; 2] = [5_000, 60_000];
 
 /// A message from the engine to its claims.
 pub(crate) enum ClaimsRequest {
@@ -79,6 +87,8 @@ pub(crate) enum ClaimsEvent {
     Order(Order),
     /// So many other engines take part in a run.
     Others(usize),
+    /// Another engine reads other copies of the videos; with what to do.
+    OtherCopies(String),
 }
 
 /// The engine's handle on its claims. The thread ends with the last one.
@@ -137,6 +147,9 @@ pub(crate) fn start(
         began,
         next_beat: 0,
         next_orders: BEAT,
+        next_warning: None,
+        copies: Copies::default(),
+        next_comparison: 0,
     };
     reeldeck_common::thread::spawn("claims", move || thread.work(&requests))?;
     Ok((Claims(sender), receiver))
@@ -211,6 +224,10 @@ struct Thread {
     began: Instant,
     next_beat: u64,
     next_orders: u64,
+    /// Operations fail: when to warn next.
+    next_warning: Option<u64>,
+    copies: Copies,
+    next_comparison: u64,
 }
 
 impl Thread {
@@ -244,6 +261,10 @@ impl Thread {
     }
 
     fn step_claims(&mut self, now: u64) -> Duration {
+        if self.joined && now >= self.next_comparison {
+            self.next_comparison = now + BEAT;
+            self.compare();
+        }
         if !self.joined && now >= self.next_beat {
             // The hold of the run handles a missing or full disk.
             let _ = self.folder.context.registration.beat();
@@ -257,11 +278,35 @@ impl Thread {
             return Duration::from_millis(self.next_beat - now);
         }
         match result {
-            Ok(()) => Duration::from_millis(self.claimer.due().saturating_sub(now)),
+            Ok(()) => {
+                self.next_warning = None;
+                Duration::from_millis(self.claimer.due().saturating_sub(now))
+            }
             Err(error) => {
                 tracing::debug!("failed to share videos with other engines: {error}");
+                if now >= *self.next_warning.get_or_insert(now + WARN[0]) {
+                    self.next_warning = Some(now + WARN[1]);
+                    let folder = shown(&self.folder.path);
+                    let error = printable(&error.to_string());
+                    let text = format!(
+                        "no more videos can be claimed: {error}; check the disk, or stop all runs and remove {folder}"
+                    );
+                    tracing::warn!("{text}");
+                    errln!("note: {text}");
+                }
                 RETRY
             }
+        }
+    }
+
+    /// Compares the videos with those of other engines.
+    fn compare(&mut self) {
+        let ClaimsContext { layout, registration, .. } = &self.folder.context;
+        let me = registration.holder();
+        if let Some(reason) = self.copies.compare(&layout.private(), &me, self.claimer.engines()) {
+            let _ = self.news.send(ClaimsEvent::OtherCopies(reason));
+            // It must claim nothing until the engine has ended the run.
+            self.load = Load { want: 0, free: 0, patience: u64::MAX };
         }
     }
 
@@ -308,6 +353,9 @@ impl Thread {
                 }
             }
             ClaimsRequest::Videos(files, items) => {
+                // A missing or full disk is handled elsewhere, and the next heartbeat tells them, too.
+                let _ = self.folder.context.registration.tell_videos(&copies::some(&files, &items));
+                self.next_comparison = 0;
                 self.folder.files = files;
                 items.into_iter().for_each(|item| self.claimer.add(item));
             }

@@ -54,6 +54,7 @@ impl Engine {
             ClaimsEvent::Revoked(videos) => self.handle(Event::Revoked(videos)),
             ClaimsEvent::Settled(video, status) => self.handle(Event::SettledElsewhere(video, status)),
             ClaimsEvent::Order(order) => self.take_order(order),
+            ClaimsEvent::OtherCopies(reason) => self.handle(Event::Block(reason)),
             ClaimsEvent::Others(others) => self.hear_of_others(others),
             ClaimsEvent::EngineDied(engine) => {
                 tracing::warn!(

@@ -71,6 +71,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Granted(videos, suspects) => step.granted(&videos, &suspects),
         Event::Revoked(videos) => step.state.grant(&videos, false),
         Event::SettledElsewhere(video, status) => step.settled_elsewhere(video, status),
+        Event::Block(reason) => step.block(reason),
         Event::Tick => step.tick(),
     }
     step.state.end_backoff(now);

@@ -7,7 +7,7 @@ use crate::board::Board;
 use crate::folder::Folder;
 use crate::names;
 
-/// If a step comes this long after the one before, the engine or its disk was suspended, and its claims may be lost. In
+/// If a step succeeds this long after the last one that did, the engine or its disk was suspended, and its claims may be lost. In
 /// milliseconds.
 const SUSPENDED: u64 = 30_000;
 
@@ -49,13 +49,18 @@ impl Claimer {
     /// When a file operation fails. The next step continues.
     pub fn step(&mut self, folder: &mut impl Folder, now: u64, load: Load) -> (Vec<Change>, io::Result<()>) {
         let result = if self.joined { self.try_step(folder, now, load) } else { Ok(()) };
+        if self.joined && result.is_ok() {
+            self.last_step = Some(now);
+        }
         (std::mem::take(&mut self.changes), result)
     }
 
     fn try_step(&mut self, folder: &mut impl Folder, now: u64, load: Load) -> io::Result<()> {
-        let last = self.last_step.replace(now).unwrap_or(now);
-        if now.saturating_sub(last) > SUSPENDED {
+        if now.saturating_sub(self.last_step.unwrap_or(now)) > SUSPENDED {
             self.pulses.clear();
+            // The others may have ended the run and removed its records.
+            self.distrusts = true;
+            folder.create(&names::run(&self.me), "")?;
             self.sync(folder, now)?;
             self.verify(folder)?;
         }

@@ -60,6 +60,8 @@ pub struct Disk {
     beats: BTreeMap<String, Versions<u64>>,
     pub results: Vec<Versions<Settled>>,
     pub operations: Operations,
+    /// Listings and heartbeats fail.
+    pub fails: bool,
 }
 
 impl Disk {
@@ -71,12 +73,17 @@ impl Disk {
             beats: BTreeMap::new(),
             results: (0..videos).map(|_| vec![]).collect(),
             operations: Operations::default(),
+            fails: false,
         }
     }
 
     fn version<T>(&mut self, by: usize, now: u64, content: Option<T>) -> Version<T> {
         let seen_from = now + if self.delay == 0 { 0 } else { self.random.below(self.delay + 1) };
         Version { by, seen_from, content }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.fails { Err(io::Error::other("the disk is away")) } else { Ok(()) }
     }
 
     fn exists(&self, name: &str) -> bool {
@@ -118,6 +125,7 @@ pub struct View<'d> {
 impl Folder for View<'_> {
     fn list(&mut self) -> io::Result<Vec<String>> {
         let mut disk = self.disk.borrow_mut();
+        disk.check()?;
         disk.operations.lists += 1;
         let now = self.now;
         disk.files.retain(|_, versions| {
@@ -176,6 +184,7 @@ impl Folder for View<'_> {
 
     fn beat(&mut self, counter: u64) -> io::Result<()> {
         let mut disk = self.disk.borrow_mut();
+        disk.check()?;
         disk.operations.beats += 1;
         let version = disk.version(self.engine, self.now, Some(counter));
         let versions = disk.beats.entry(self.id.clone()).or_default();

@@ -6,6 +6,7 @@ mod faults;
 mod folder;
 mod looking;
 mod random;
+mod suspended;
 mod world;
 
 use random::Random;

@@ -1,0 +1,77 @@
+//! An engine that continues after the others have done everything and have left.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use reeldeck_claims::{BEAT, Change, Claimer, Item, LEASE, Load, Settled, Turn, Video};
+
+use super::folder::{Disk, View};
+
+const VIDEOS: usize = 60;
+
+const LOAD: Load = Load { want: 8, free: 4, patience: u64::MAX };
+
+/// The videos that a step grants.
+fn granted(claimer: &mut Claimer, view: &mut View<'_>, now: u64) -> Vec<Video> {
+    let (changes, result) = claimer.step(view, now, LOAD);
+    result.unwrap();
+    let granted = changes.into_iter().filter_map(|change| match change {
+        Change::Granted { videos, .. } => Some(videos),
+        _ => None,
+    });
+    granted.flatten().collect()
+}
+
+/// `steps`: whether the first engine tries steps meanwhile, all of which fail because it does not see its disk.
+fn all_done_meanwhile(steps: bool) {
+    let disk = RefCell::new(Disk::new(2, 0, VIDEOS));
+    let [mut first, mut second] = ["first", "second"].map(Claimer::new);
+    for _ in 0..VIDEOS {
+        let hash = disk.borrow_mut().random.next();
+        for claimer in [&mut first, &mut second] {
+            claimer.add(Item { hash, cost: 1, settled: None });
+        }
+    }
+    let view = |engine: usize, now| View { disk: &disk, engine, id: ["first", "second"][engine].into(), now };
+    first.join(&mut view(0, 0), 0).unwrap();
+    let held = granted(&mut first, &mut view(0, 0), 0);
+    assert!(!held.is_empty());
+    // The second engine starts while the first one is suspended.
+    let mut now = BEAT;
+    second.join(&mut view(1, now), now).unwrap();
+    let mut queue = VecDeque::new();
+    while second.unsettled() > 0 {
+        now += BEAT;
+        assert!(now < 100 * LEASE, "it takes over the claims of the first");
+        if steps {
+            disk.borrow_mut().fails = true;
+            assert!(first.step(&mut view(0, now), now, LOAD).1.is_err());
+            disk.borrow_mut().fails = false;
+        }
+        queue.extend(granted(&mut second, &mut view(1, now), now));
+        for video in queue.drain(..) {
+            second.begin(video);
+            disk.borrow_mut().put_result(video, 1, now, Settled::Done);
+            second.settle(video, Settled::Done);
+        }
+    }
+    assert_eq!(second.turn(&mut view(1, now), now, true).unwrap(), Turn::Mine);
+    second.turn_over(&mut view(1, now), Some(true)).unwrap();
+    second.leave(&mut view(1, now), now).unwrap();
+    for _ in 0..10 {
+        now += BEAT;
+        let again = granted(&mut first, &mut view(0, now), now);
+        assert!(again.is_empty(), "extracted again: {again:?}");
+    }
+    assert_eq!(first.unsettled(), 0);
+}
+
+#[test]
+fn a_suspended_engine_extracts_nothing_that_was_done_meanwhile() {
+    all_done_meanwhile(false);
+}
+
+#[test]
+fn an_engine_whose_disk_was_away_extracts_nothing_that_was_done_meanwhile() {
+    all_done_meanwhile(true);
+}
