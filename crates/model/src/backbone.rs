@@ -7,6 +7,7 @@ use tch::{Device, Tensor};
 use crate::algorithms::Choice;
 use crate::error::ModelError;
 use crate::input::Input;
+use crate::rows::Rows;
 use crate::weights::Weights;
 
 /// A family of networks with the parameters of a recipe.
@@ -97,12 +98,4 @@ pub trait Backbone {
 /// The number of frames in a group on a GPU.
 pub fn gpu_group_size(batch: usize) -> usize {
     (batch * 64 / 20).clamp(1, 64)
-}
-
-/// The results for a batch of clips, in 32 bits on the device.
-pub struct Rows {
-    /// clips × channels.
-    pub pooled: Tensor,
-    /// clips × classes, if the network has class scores.
-    pub logits: Option<Tensor>,
 }

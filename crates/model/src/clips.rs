@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tch::{Device, Tensor};
 
-use crate::backbone::{Backbone, Rows};
+use crate::backbone::Backbone;
 use crate::download::Incoming;
 use crate::error::ModelError;
+use crate::rows::Rows;
 use crate::upload::{FrameGroup, Pixels};
 
 /// Computes the clips of a video.

@@ -6,8 +6,8 @@
 use tch::{Device, Tensor};
 use tracing::warn;
 
-use crate::backbone::Rows;
 use crate::error::ModelError;
+use crate::rows::Rows;
 use crate::streams::{CopyStream, Event};
 
 /// Transfers outputs from a device.

@@ -6,7 +6,7 @@ use reeldeck_common::recipe::{Precision, Transform};
 use tch::{Device, Kind, Tensor};
 
 use crate::algorithms::{Algorithms, Choice};
-use crate::backbone::{Backbone, Family, Rows, Setup};
+use crate::backbone::{Backbone, Family, Setup};
 use crate::blocks::{self, Block};
 use crate::builder::Builder;
 use crate::conv::{Backend, Conv, Epilogue};
@@ -14,6 +14,7 @@ use crate::device::kind;
 use crate::error::ModelError;
 use crate::input::Input;
 use crate::network::{BlockSpec, HEAD_BIAS, HEAD_WEIGHT, Network};
+use crate::rows::Rows;
 use crate::weights::Weights;
 
 /// A network on a device.

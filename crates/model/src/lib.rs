@@ -25,6 +25,7 @@ pub mod network;
 pub mod onednn;
 pub mod plain;
 pub mod precisions;
+mod rows;
 pub mod seeded;
 mod slowfast;
 mod streams;
@@ -35,8 +36,9 @@ pub mod weights;
 pub mod winograd;
 
 pub use algorithms::{Algorithm, Choice};
-pub use backbone::{Backbone, Family, Rows, Setup};
+pub use backbone::{Backbone, Family, Setup};
 pub use conv::Backend;
 pub use error::ModelError;
 pub use load::{family, load};
+pub use rows::Rows;
 pub use tch;

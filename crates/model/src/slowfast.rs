@@ -5,7 +5,7 @@ use reeldeck_common::recipe::SlowFast;
 use tch::{Device, Kind, Tensor};
 
 use crate::algorithms::Algorithms;
-use crate::backbone::{Backbone, Family, Rows, Setup};
+use crate::backbone::{Backbone, Family, Setup};
 use crate::blocks::{self, Block};
 use crate::builder::Builder;
 use crate::conv::{Backend, Conv, Epilogue};
@@ -14,6 +14,7 @@ use crate::error::ModelError;
 use crate::fast::seeded_range;
 use crate::input::Input;
 use crate::network::{BlockSpec, ConvSpec, HEAD_BIAS, HEAD_WEIGHT, stages};
+use crate::rows::Rows;
 use crate::weights::Weights;
 
 /// Frames of the fast pathway's first convolution.

@@ -7,10 +7,11 @@ use reeldeck_common::digest::sha256;
 use reeldeck_common::recipe::TorchScript;
 use tch::{CModule, Kind, Tensor};
 
-use crate::backbone::{Backbone, Rows, Setup};
+use crate::backbone::{Backbone, Setup};
 use crate::device;
 use crate::error::ModelError;
 use crate::input::Input;
+use crate::rows::Rows;
 
 /// Loads the module of a recipe. `file` replaces the path in the recipe.
 ///

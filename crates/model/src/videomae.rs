@@ -3,10 +3,11 @@
 use reeldeck_common::recipe::VideoMae;
 use tch::{Kind, Tensor};
 
-use crate::backbone::{Backbone, Family, Rows, Setup};
+use crate::backbone::{Backbone, Family, Setup};
 use crate::device;
 use crate::error::ModelError;
 use crate::input::Input;
+use crate::rows::Rows;
 use crate::weights::Weights;
 
 const EPSILON: f64 = 1e-6;
