@@ -206,7 +206,7 @@ impl Reporter for Text {
         }
         if counts.unreadable > 0 {
             errln!(
-                "{} cannot be judged, because its feature or its failure file cannot be read; repair the disk, or extract \
+                "{} cannot be judged, because the feature or the failure file cannot be read; repair the disk, or extract \
                  again with --retry-failed:",
                 out::count(counts.unreadable, "video", "videos")
             );

@@ -104,9 +104,16 @@ impl Orders {
                 Some(since) if since.elapsed() > KEPT => drop(fs::remove_file(path)),
                 Some(_) => {}
                 None => {
+                    let text = match bounded::read(path, MAX_BYTES) {
+                        Ok(text) => text,
+                        // Not an order. Any other error may be over with the next heartbeat.
+                        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) => {
+                            vec![]
+                        }
+                        Err(_) => continue,
+                    };
                     self.seen.insert(path.clone(), Instant::now());
-                    let given = bounded::read(path, MAX_BYTES).ok();
-                    let given: Option<Given> = given.and_then(|text| serde_json::from_slice(&text).ok());
+                    let given: Option<Given> = serde_json::from_slice(&text).ok();
                     orders
                         .extend(given.filter(|given| given.except.as_ref() != Some(&self.me)).map(|given| given.order));
                 }

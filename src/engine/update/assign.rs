@@ -80,9 +80,11 @@ impl Step<'_> {
                 && matches!(worker.status, WorkerStatus::Ready | WorkerStatus::Starting)
                 && worker.kill_reason.is_none();
             if over && idle {
+                // A worker that loads the model reads no order, and may hang.
+                let loads = worker.status == WorkerStatus::Starting;
                 worker.status = WorkerStatus::Leaving;
                 worker.heard = self.now;
-                self.effects.push(Effect::Finish(id));
+                self.effects.push(if loads { Effect::Kill(id) } else { Effect::Finish(id) });
             }
         }
     }

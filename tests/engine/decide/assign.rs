@@ -1,6 +1,6 @@
 //! Which video a worker gets, and when.
 
-use reeldeck::internals::engine::{Event, Status, VideoId, WorkerId, WorkerStatus};
+use reeldeck::internals::engine::{Effect, Event, Status, VideoId, WorkerId, WorkerStatus};
 use reeldeck_common::error::ErrorKind;
 
 use super::{Run, seen};
@@ -141,4 +141,15 @@ fn the_bytes_that_are_left_follow_each_video() {
     assert_eq!(bytes(&run), 1000, "a failed video is not computed");
     run.event(Event::Retry(vec![VideoId(1)]));
     assert_eq!(bytes(&run), 2000);
+}
+
+#[test]
+fn a_worker_that_loads_its_model_is_ended_at_once_when_the_run_is_stopped() {
+    let mut run = super::run(4, 2, 1, |_| {});
+    run.state.workers[WorkerId(1)].status = WorkerStatus::Starting;
+    run.state.workers[WorkerId(1)].in_flight.clear();
+    let effects = run.event(Event::Interrupt);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Kill(WorkerId(1)))), "it may hang: {effects:?}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Kill(WorkerId(0)))), "it finishes its video");
+    assert_eq!(run.state.workers[WorkerId(1)].status, WorkerStatus::Leaving);
 }
