@@ -105,7 +105,8 @@ impl Claimer {
     /// Grants buckets that were just claimed. Another engine may have finished a bucket, or claimed single videos of it, before
     /// this claim was created. A new listing shows that, even if the network file system gave an old one before the claim.
     fn grant_new(&mut self, folder: &mut impl Folder, now: u64, new: Vec<(u16, bool)>, want: usize) -> io::Result<()> {
-        if !new.is_empty() && self.board.engines.len() > 1 {
+        // An engine that knows no other may not have seen one that has joined since its last listing.
+        if !new.is_empty() {
             let (engines, exhausted) = (self.board.engines.clone(), self.exhausted);
             self.read_board(folder, now)?;
             // Whether this engine still counts as taking part is checked with the next listing.

@@ -75,3 +75,37 @@ fn a_suspended_engine_extracts_nothing_that_was_done_meanwhile() {
 fn an_engine_whose_disk_was_away_extracts_nothing_that_was_done_meanwhile() {
     all_done_meanwhile(true);
 }
+
+#[test]
+fn an_engine_claims_nothing_that_one_has_done_which_it_does_not_know_yet() {
+    let disk = RefCell::new(Disk::new(3, 0, VIDEOS));
+    let [mut first, mut second] = ["first", "second"].map(Claimer::new);
+    for _ in 0..VIDEOS {
+        let hash = disk.borrow_mut().random.next();
+        for claimer in [&mut first, &mut second] {
+            claimer.add(Item { hash, cost: 1, settled: None });
+        }
+    }
+    let view = |engine: usize, now| View { disk: &disk, engine, id: ["first", "second"][engine].into(), now };
+    first.join(&mut view(0, 0), 0).unwrap();
+    let mut all = granted(&mut first, &mut view(0, 0), 0);
+    // The second engine joins and finishes some buckets before the first one lists the folder again.
+    second.join(&mut view(1, 1_000), 1_000).unwrap();
+    let done = granted(&mut second, &mut view(1, 1_000), 1_000);
+    assert!(!all.is_empty() && !done.is_empty());
+    for video in done.iter().copied() {
+        second.begin(video);
+        disk.borrow_mut().put_result(video, 1, 1_000, Settled::Done);
+        second.settle(video, Settled::Done);
+    }
+    second.step(&mut view(1, 1_500), 1_500, Load { want: 0, ..LOAD }).1.unwrap();
+    let (changes, result) = first.step(&mut view(0, 2_000), 2_000, Load { want: VIDEOS, ..LOAD });
+    result.unwrap();
+    for change in changes {
+        if let Change::Granted { videos, .. } = change {
+            all.extend(videos);
+        }
+    }
+    let twice: Vec<_> = all.iter().filter(|video| done.contains(video)).collect();
+    assert!(twice.is_empty(), "extracted twice: {twice:?}");
+}
