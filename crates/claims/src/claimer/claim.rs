@@ -81,6 +81,11 @@ impl Claimer {
     ) -> io::Result<Option<(u16, bool)>> {
         let mut seen = self.board.seen(bucket);
         if let Some(record) = seen.finished {
+            // The record may be newer than the last look at all records.
+            self.apply(folder, bucket, record)?;
+            if self.open_in(bucket) == 0 {
+                return Ok(None);
+            }
             // Another engine has finished it with another list of files or other settings.
             seen.open |= folder.rename(&names::finished(bucket, record), &names::open(bucket))?;
             self.board.set(bucket, |of| (of.finished, of.open) = (None, seen.open));
