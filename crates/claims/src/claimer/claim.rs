@@ -112,10 +112,13 @@ impl Claimer {
     fn grant_new(&mut self, folder: &mut impl Folder, now: u64, new: Vec<(u16, bool)>, want: usize) -> io::Result<()> {
         // An engine that knows no other may not have seen one that has joined since its last listing.
         if !new.is_empty() {
-            let (engines, exhausted) = (self.board.engines.clone(), self.exhausted);
+            let (mine, exhausted) = (self.board.engines.get(&self.me).copied(), self.exhausted);
             self.read_board(folder, now)?;
             // Whether this engine still counts as taking part is checked with the next listing.
-            (self.board.engines, self.exhausted) = (engines, exhausted);
+            if let Some(idle) = mine {
+                self.board.engines.entry(self.me.clone()).or_insert(idle);
+            }
+            self.exhausted = exhausted;
         }
         for (bucket, was_open) in new {
             let seen = self.board.seen(bucket);
