@@ -47,6 +47,8 @@ fn row(name: &str, seconds: f64, clips: usize) {
     let frames = model::frames(side, length).concat();
     let shape = [(model::CLIPS * length) as i64, side as i64, side as i64, 3];
     let pixels = Tensor::from_data_size(&frames, &shape, Kind::Uint8).narrow(0, 0, (clips * length) as i64);
+    // The recipes resize to numbers of 32 bits, which travel as bytes.
+    let pixels = pixels.to_kind(Kind::Float).view([-1, (side * 3) as i64]).view_dtype(Kind::Uint8);
     let products: Vec<_> = products(model, side, clips).into_iter().map(|one| (one, operands(one))).collect();
     let work: f64 = products.iter().map(|((m, k, n, many, times), _)| (m * k * n * many) as f64 * times).sum();
     let (mut best, mut least) = (f64::MAX, vec![f64::MAX; products.len()]);
