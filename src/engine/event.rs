@@ -82,7 +82,7 @@ pub enum Event {
     Revoked(Vec<VideoId>),
     /// Another engine has settled a video.
     SettledElsewhere(VideoId, Status),
-    /// The run cannot go on for this reason.
+    /// Ends the run for this reason.
     Block(String),
     /// Time has passed.
     Tick,

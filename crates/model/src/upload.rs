@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(bytes(&mut group), [1, 2, 3, 4]);
     }
 
-    /// This happens when pinned memory runs out in the middle of a group, or a slab is given up.
+    /// A group is in several places if pinned memory runs out while it is filled, or if a slab is not used any more.
     #[test]
     fn frames_of_several_slabs_and_of_other_memory_are_joined() {
         let (mut group, mut places) = (FrameGroup::default(), Slabs::on_host(1).places(3));

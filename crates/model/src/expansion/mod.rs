@@ -84,7 +84,7 @@ pub struct Tensors<'t> {
     pub y: &'t [f32],
     /// The input of the shortcut's convolution, if there is one, with its height and width.
     pub x: Option<(&'t [f32], [usize; 2])>,
-    /// The result. Without a convolution of the shortcut, it is added to what is there.
+    /// Receives the result. If the shortcut has no convolution, this contains the input of the block, to which the result is added.
     pub sum: &'t mut [f32],
     /// The result of the reducing convolution, if there is one.
     pub reduced: Option<&'t mut [f32]>,
@@ -285,17 +285,17 @@ impl Job<'_> {
     }
 }
 
-/// Where a convolution's results go, and its bias.
+/// The destination of the results of a convolution, and its bias.
 struct End {
     bias: *const f32,
     to: *mut f32,
     channels: usize,
 }
 
-/// Adds the bias; then ReLU.
+/// Adds the bias, then applies ReLU.
 struct Relu(End);
 
-/// Adds the bias and what is in the result's memory; then ReLU.
+/// Adds the bias and the present content of the destination, then applies ReLU.
 struct AddRelu(End);
 
 impl<S: Simd> Finish<S> for Relu {
