@@ -11,6 +11,16 @@ const VIDEOS: usize = 60;
 
 const LOAD: Load = Load { want: 8, free: 4, patience: u64::MAX };
 
+/// Two engines with the same videos.
+fn two(disk: &RefCell<Disk>) -> [Claimer; 2] {
+    let mut claimers = ["first", "second"].map(Claimer::new);
+    for _ in 0..VIDEOS {
+        let hash = disk.borrow_mut().random.next();
+        claimers.iter_mut().for_each(|claimer| claimer.add(Item { hash, cost: 1, settled: None }));
+    }
+    claimers
+}
+
 /// The videos that a step grants.
 fn granted(claimer: &mut Claimer, view: &mut View<'_>, now: u64) -> Vec<Video> {
     let (changes, result) = claimer.step(view, now, LOAD);
@@ -25,13 +35,7 @@ fn granted(claimer: &mut Claimer, view: &mut View<'_>, now: u64) -> Vec<Video> {
 /// `steps`: whether the first engine tries steps meanwhile, all of which fail because it does not see its disk.
 fn all_done_meanwhile(steps: bool) {
     let disk = RefCell::new(Disk::new(2, 0, VIDEOS));
-    let [mut first, mut second] = ["first", "second"].map(Claimer::new);
-    for _ in 0..VIDEOS {
-        let hash = disk.borrow_mut().random.next();
-        for claimer in [&mut first, &mut second] {
-            claimer.add(Item { hash, cost: 1, settled: None });
-        }
-    }
+    let [mut first, mut second] = two(&disk);
     let view = |engine: usize, now| View { disk: &disk, engine, id: ["first", "second"][engine].into(), now };
     first.join(&mut view(0, 0), 0).unwrap();
     let held = granted(&mut first, &mut view(0, 0), 0);
@@ -79,13 +83,7 @@ fn an_engine_whose_disk_was_away_extracts_nothing_that_was_done_meanwhile() {
 #[test]
 fn an_engine_claims_nothing_that_one_has_done_which_it_does_not_know_yet() {
     let disk = RefCell::new(Disk::new(3, 0, VIDEOS));
-    let [mut first, mut second] = ["first", "second"].map(Claimer::new);
-    for _ in 0..VIDEOS {
-        let hash = disk.borrow_mut().random.next();
-        for claimer in [&mut first, &mut second] {
-            claimer.add(Item { hash, cost: 1, settled: None });
-        }
-    }
+    let [mut first, mut second] = two(&disk);
     let view = |engine: usize, now| View { disk: &disk, engine, id: ["first", "second"][engine].into(), now };
     first.join(&mut view(0, 0), 0).unwrap();
     let mut all = granted(&mut first, &mut view(0, 0), 0);
