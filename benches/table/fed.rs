@@ -76,6 +76,7 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
         "fp32" => Precision::Fp32,
         "tf32" => Precision::Tf32,
         "bf16" => Precision::Bf16,
+        "fp16" => Precision::Fp16,
         other => panic!("no precision {other}"),
     };
     let peak = peak(device, device::kind(precision), &size);
@@ -84,7 +85,7 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
     let network = Network::new(model);
     let (crop, length) = (recipe.transform.output().0, recipe.sampling.length);
     let weights = seeded::weights(&network);
-    let backend = if unfused { Backend::Unfused } else { Backend::fastest(device, precision).unwrap() };
+    let backend = if unfused { Backend::Unfused } else { Backend::fastest(device, device::kind(precision)) };
     let transform = &recipe.transform;
     let model = FastModel::with_backend(&network, &weights, transform, length, precision, device, backend).unwrap();
     // Clips do not share frames, so every frame is computed.

@@ -66,17 +66,27 @@ class Run:
     cpu_s: float = 0.0
     peak_mib: float = 0.0
     others: float = 0.0
+    stopped: bool = False
     events: list[dict] = field(default_factory=list)
 
 
-def run(command: list, begins, log: Path, env: dict | None = None) -> Run:
-    """Runs `command`, which prints JSON lines, until it ends. `begins` recognises the line that marks the start of the work."""
+def run(command: list, begins, log: Path, env: dict | None = None, seconds: float | None = None) -> Run:
+    """Runs `command`, which prints JSON lines, until it ends; after `seconds` it is killed. `begins` recognises the line that marks the
+    start of the work."""
     result = Run()
     with log.open("ab") as errors:
         started = time.monotonic()
         process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=errors,
                                    stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
         ended = threading.Event()
+
+        def stop():
+            result.stopped = True
+            process.kill()
+
+        timer = threading.Timer(seconds, stop) if seconds is not None else None
+        if timer:
+            timer.start()
 
         def watch():
             while not ended.wait(INTERVAL):
@@ -102,9 +112,13 @@ def run(command: list, begins, log: Path, env: dict | None = None) -> Run:
             process.kill()
             raise
         finally:
+            if timer:
+                timer.cancel()
             ended.set()
             watcher.join()
-    if process.returncode != 0 or begun is None:
+    if result.stopped and begun is None:
+        return result
+    if not result.stopped and (process.returncode != 0 or begun is None):
         raise SystemExit(f"{command[0]} failed with {process.returncode}; its output is at the end of {log}")
     now, all_busy = time.monotonic(), busy()
     result.start_s = begun[0] - started

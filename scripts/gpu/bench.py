@@ -8,11 +8,13 @@ import platform
 import re
 import shutil
 import subprocess
-import time
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import results
+import roofline
+from budget import Budget, Late
 from programs import ROOT, Programs, link, make_videos
 from sampler import Sampler
 from watch import run
@@ -25,7 +27,11 @@ LONG = [("360p", 3600, 3), ("720p", 3600, 3)]
 COPIES = 100
 # The same on another machine: videos that are small enough to copy, and so many that a precision takes some ten seconds.
 CARRIED = [("360p", 1800, 3), ("720p", 900, 3)]
-CARRIED_COPIES = {"fp32": 20, "tf32": 60, "bf16": 100}
+CARRIED_COPIES = {"fp32": 20, "tf32": 60, "bf16": 100, "fp16": 100}
+# A measurement that has less time than this is left out.
+LEAST_SECONDS = 5
+# Clips of the videos to compare there: the CPU, which computes the reference, may have few cores.
+CARRIED_CLIPS = 16
 
 
 class Way(NamedTuple):
@@ -57,8 +63,9 @@ class Bench:
         self.log = self.work / "log"
         self.programs = Programs(self.prebuilt, arguments.profile, self.log)
         self.bin = self.programs.bin
-        self.started = time.monotonic()
+        self.budget = Budget(arguments.minutes)
         self.clips = 8 if arguments.quick else 100
+        self.compared_clips = min(self.clips, CARRIED_CLIPS) if self.prebuilt else self.clips
         self.short: list[Path] = []
         self.long: list[Path] = []
         self.peer = None
@@ -66,7 +73,7 @@ class Bench:
         # Precisions that the GPU lacks.
         self.lacking: set[str] = set()
         self.found = {"device": self.device, "processor": processor(), "kernel": platform.release(), "cores": cores(),
-                      "clips": self.clips, "quick": arguments.quick, "features": {}, "crops": None, "rows": [], "fed": {}, "decode": {}}
+                      "clips": self.clips, "quick": arguments.quick, "card": None, "features": {}, "crops": None, "rows": [], "fed": {}, "decode": {}}
 
     def prepare(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -102,13 +109,6 @@ class Bench:
             for copy in range(copies):
                 link(file, folder / f"{file.stem}_{copy:03}.mp4")
 
-    def is_late(self, what: str) -> bool:
-        """Whether there is no time left for a measurement, which is said."""
-        late = self.arguments.minutes is not None and time.monotonic() - self.started > self.arguments.minutes * 60
-        if late:
-            print(f"{what}: not measured, because {self.arguments.minutes:g} minutes have passed", flush=True)
-        return late
-
     def weights(self) -> None:
         """Writes the seeded weights to a file for both programs, and recipes that name it."""
         self.checkpoint = self.work / "seeded.pth"
@@ -121,15 +121,29 @@ class Bench:
         recipe = ((self.prebuilt or ROOT) / "assets/recipes/slowonly-r50-8x8-k700.toml").read_text()
         recipe = recipe[: recipe.index("# The file named in")] + recipe[recipe.index("[damage]"):]
         recipe += f'\n[checkpoint]\nurl = ""\nsha256_prefix = "{digest[:8]}"\n'
-        for precision in ("fp32", "tf32", "bf16"):
-            made = recipe.replace('precision = "fp32"', f'precision = "{precision}"').replace("clips = 100", f"clips = {self.clips}")
-            made = made.replace('name = "slowonly-r50-8x8-k700"', f'name = "gpu-{precision}"')
-            (self.work / f"{precision}.toml").write_text(made)
+        for precision in ("fp32", "tf32", "bf16", "fp16"):
+            for name, clips in ((precision, self.clips), (f"{precision}-compared", self.compared_clips)):
+                made = recipe.replace('precision = "fp32"', f'precision = "{precision}"').replace("clips = 100", f"clips = {clips}")
+                made = made.replace('name = "slowonly-r50-8x8-k700"', f'name = "gpu-{name}"')
+                (self.work / f"{name}.toml").write_text(made)
+
+    def precisions(self) -> list[str]:
+        """Those to measure, the most important ones first."""
+        return [name for name in (("fp32", "bf16", "tf32", "fp16") if self.gpu is not None else ("fp32", "bf16")) if name not in self.lacking]
 
     def doctor(self) -> None:
+        if self.gpu is not None:
+            ask = ["nvidia-smi", f"--id={self.gpu}", "--query-gpu=name", "--format=csv,noheader"]
+            try:
+                self.found["card"] = subprocess.run(ask, capture_output=True, text=True, timeout=30).stdout.strip() or None
+            except (OSError, subprocess.TimeoutExpired):
+                pass # some containers lack it
         print("```", flush=True)
         command = [self.bin / "reeldeck", "doctor", "--config", self.config(self.device, CORES), "--checkpoint", self.checkpoint]
-        subprocess.run([*command, "--out", self.work / "out", "--recipe", self.work / "fp32.toml"])
+        try:
+            subprocess.run([*command, "--out", self.work / "out", "--recipe", self.work / "fp32.toml"], timeout=self.budget.share(8))
+        except subprocess.TimeoutExpired:
+            print("not finished in time")
         print("```\n", flush=True)
 
     def config(self, device: str, way: Way, together: int = 0) -> Path:
@@ -139,19 +153,21 @@ class Bench:
         path.write_text(f"{text}[cuda]\ntorch = {json.dumps(torch)}\nnvdec = \"{way.nvdec}\"\n")
         return path
 
-    def batch(self, name: str, data: str, precision: str, device: str, way: Way, together: int = 0):
-        """Runs reeldeck; returns the costs since its worker was ready, and the reports of the videos."""
+    def batch(self, name: str, data: str, recipe: str, device: str, way: Way, seconds: float | None, together: int = 0):
+        """Runs reeldeck for at most so many seconds; returns the costs since its worker was ready, and the reports of the videos."""
         out = self.work / "out" / name
         shutil.rmtree(out, ignore_errors=True)
         command = [self.bin / "reeldeck", "--batch", "--json", "--config", self.config(device, way, together), "--root", self.work / data]
-        command += ["--out", out, "--recipe", self.work / f"{precision}.toml", "--checkpoint", self.checkpoint]
-        took = run(command, lambda event: event["event"] == "worker-ready", self.log)
+        command += ["--out", out, "--recipe", self.work / f"{recipe}.toml", "--checkpoint", self.checkpoint]
+        took = run(command, lambda event: event["event"] == "worker-ready", self.log, seconds=seconds)
         reports = [event["report"] for event in took.events if event["event"] == "video-done"]
         return took, reports
 
-    def features(self, name: str, precision: str, device: str, together: int = 0) -> list:
-        """The logits of the short videos, with `together` clips per pass; 0: chosen by reeldeck."""
-        self.batch(name, "short", precision, device, CORES, together)
+    def features(self, name: str, precision: str, device: str, seconds: float | None, together: int = 0) -> list:
+        """The logits of the short videos, with `together` clips per pass; 0: chosen by reeldeck. Late if they are not done in time."""
+        took, _ = self.batch(name, "short", f"{precision}-compared", device, CORES, seconds, together)
+        if took.stopped:
+            raise Late(f"the features in {precision} on {device}")
         [folder] = (self.work / "out" / name / "features").iterdir()
         return [results.feature(file) for file in sorted((folder / "Bench").iterdir())]
 
@@ -161,39 +177,56 @@ class Bench:
             self.lacking.add(precision)
         return precision in self.lacking
 
-    def decode(self, files: list[Path], gpu: int | None, threads: int, rounds: int) -> dict:
-        """Measures the decoder alone."""
+    def decode(self, files: list[Path], gpu: int | None, threads: int, rounds: int, seconds: float | None) -> dict:
+        """Measures the decoder alone. Late if it is not done in time."""
         command = [self.programs.decode(), "--threads", threads, "--rounds", rounds]
         command += [] if gpu is None else ["--nvdec", gpu]
-        ran = subprocess.run([str(word) for word in [*command, *files]], capture_output=True, text=True)
+        try:
+            ran = subprocess.run([str(word) for word in [*command, *files]], capture_output=True, text=True, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise Late("decoding") from None
         if ran.returncode != 0:
             raise SystemExit(f"gpu-check: decoding failed: {ran.stderr.strip()}")
         return json.loads(ran.stdout)
 
     def measure(self) -> None:
-        rounds = 2 if self.arguments.quick else 10 if self.prebuilt else 40
+        """Measures as much as the time allows."""
         ways = [("cpu", None)] + ([] if self.gpu is None else [("nvdec", self.gpu)])
-        for name, gpu in ways:
-            with Sampler(self.gpu) as sampler:
-                took = self.decode(self.long, gpu, cores(), rounds)
-            self.found["decode"][name] = {"videos_per_s": took["videos_per_s"], **sampler.means()}
-            print(f"decoding alone by {name}: {took['videos_per_s']:.2f} videos/s", flush=True)
-        precisions = ("fp32", "tf32", "bf16") if self.gpu is not None else ("fp32", "bf16")
-        for precision in precisions:
-            if precision in self.lacking or self.is_late(precision):
-                continue
-            self.fed(precision)
+        steps = [(f"decoding alone by {name}", self.decoder_alone, name, gpu) for name, gpu in ways]
+        for precision in self.precisions():
             for way in WAYS if self.gpu is not None else (CORES,):
-                with Sampler(self.gpu) as sampler:
-                    took, reports = self.batch("table", f"long-{precision}", precision, self.device, way)
-                by_nvdec = sum(report["nvdec"] for report in reports)
-                label = f"reeldeck {precision}, decoded by {way.words}"
-                self.row(label, len(reports), took, sampler, decoders=list(way.decoders), by_nvdec=by_nvdec)
+                steps.append((f"{precision}, decoded by {way.words}", self.videos, precision, way))
+            steps.append((f"the network alone, {precision}", self.fed, precision))
         if self.peer:
-            self.run_peer()
+            steps.append(("MMAction2", self.run_peer))
+        for at, (what, step, *words) in enumerate(steps):
+            seconds = self.budget.share(len(steps) - at)
+            try:
+                if seconds is not None and seconds < LEAST_SECONDS:
+                    raise Late(what)
+                step(*words, seconds)
+            except Late:
+                print(f"{what}: not measured in time", flush=True)
 
-    def fed(self, precision: str) -> None:
-        """Measures the network alone, and the peak of the device's matrix units."""
+    def decoder_alone(self, name: str, gpu: int | None, seconds: float | None) -> None:
+        rounds = 2 if self.arguments.quick else 10 if self.prebuilt else 40
+        with Sampler(self.gpu) as sampler:
+            took = self.decode(self.long, gpu, cores(), rounds, seconds)
+        self.found["decode"][name] = {"videos_per_s": took["videos_per_s"], **sampler.means()}
+        print(f"decoding alone by {name}: {took['videos_per_s']:.2f} videos/s", flush=True)
+
+    def videos(self, precision: str, way: Way, seconds: float | None) -> None:
+        """Measures reeldeck. If it is stopped, the videos until then count."""
+        with Sampler(self.gpu) as sampler:
+            took, reports = self.batch("table", f"long-{precision}", precision, self.device, way, seconds)
+        if not reports:
+            raise Late(precision)
+        by_nvdec = sum(report["nvdec"] for report in reports)
+        label = f"reeldeck {precision}, decoded by {way.words}" + (", stopped" if took.stopped else "")
+        self.row(label, precision, len(reports), took, sampler, decoders=list(way.decoders), by_nvdec=by_nvdec)
+
+    def fed(self, precision: str, seconds: float | None) -> None:
+        """Measures the network alone, in plain PyTorch, too, if MMAction2 is missing, and the peak of the device's matrix units."""
         environment = dict(os.environ)
         if self.gpu is not None:
             lib = str(self.torch / "lib")
@@ -204,10 +237,20 @@ class Bench:
         ways = [(precision, []), (f"{precision}, convolutions not fused", ["--unfused"])]
         for name, more in ways[:1] if self.prebuilt else ways:
             words = ["--device", self.device, "--precision", precision, "--threads", cores(), *more]
-            self.found["fed"][name] = self.programs.network(words, environment)
+            self.found["fed"][name] = self.programs.network(words, environment, seconds)
             print(f"the network alone, {name}: {self.found['fed'][name]['clips_per_s']:.2f} clips/s", flush=True)
+        if self.peer or self.torch is None:
+            return
+        ours, few = self.found["fed"][precision], self.gpu is None
+        command = [sys.executable, Path(__file__).with_name("plain_torch.py"), self.checkpoint, "--device", self.device]
+        command += ["--precision", precision, *(["--clips", 2, "--seconds", 3] if few else [])]
+        took = json.loads(self.programs.run(command, environment | {"PYTHONPATH": str(self.torch.parent)}, seconds))
+        speed = took["clips_per_s"]
+        self.found["fed"][f"{precision}, plain PyTorch"] = {
+            **ours, "clips_per_s": speed, "tflops": ours["tflops"] * speed / ours["clips_per_s"], "share": ours["share"] * speed / ours["clips_per_s"]}
+        print(f"the network alone in plain PyTorch {took['torch']}, {precision}: {speed:.2f} clips/s", flush=True)
 
-    def run_peer(self) -> None:
+    def run_peer(self, seconds: float | None) -> None:
         data = self.work / "long-fp32"
         names = sorted(str(file.relative_to(data)) for file in data.glob("*/*"))
         listed = self.work / "list.txt"
@@ -219,12 +262,17 @@ class Bench:
         # As published on a GPU. On a CPU, many machines lack the memory for that.
         command += [] if self.gpu is not None else ["--views", 4]
         with Sampler(self.gpu) as sampler:
-            took = run(command, lambda event: event["event"] == "begin", self.log)
+            took = run(command, lambda event: event["event"] == "begin", self.log, seconds=seconds)
+        if took.stopped:
+            raise Late("MMAction2")
         [end] = [event for event in took.events if event["event"] == "end"]
-        self.row(f"MMAction2 {end['versions']['mmaction2']} on {end['device']}", end["videos"], took, sampler, decoders=[], by_nvdec=0)
+        self.row(f"MMAction2 {end['versions']['mmaction2']} on {end['device']}", "fp32", end["videos"], took, sampler, decoders=[], by_nvdec=0)
 
-    def row(self, label: str, videos: int, took, sampler: Sampler, decoders: list[str], by_nvdec: int) -> None:
-        row = {"label": label, "videos": videos, "wall_s": took.wall_s, "videos_per_s": videos / took.wall_s, "cpu_s": took.cpu_s,
+    def row(self, label: str, precision: str, videos: int, took, sampler: Sampler, decoders: list[str], by_nvdec: int) -> None:
+        card = roofline.find(self.found["card"] or "")
+        # The model has a precision's numbers for 100 clips.
+        most = None if card is None else roofline.videos_per_second(card, "bf16" if precision == "fp16" else precision)[0] * 100 / self.clips
+        row = {"label": label, "roofline_videos_per_s": most, "videos": videos, "wall_s": took.wall_s, "videos_per_s": videos / took.wall_s, "cpu_s": took.cpu_s,
                "start_s": took.start_s, "decoders": decoders, "by_nvdec": by_nvdec, **sampler.means()}
         self.found["rows"].append(row)
         print(f"{label}: {row['videos_per_s']:.3f} videos/s", flush=True)

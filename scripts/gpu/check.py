@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 
 import results
 from bench import Bench
+from budget import Late
 from table import report
 
 # The bounds of docs/PARITY.md: the largest difference in fp32, and the relative L2 of other precisions.
@@ -24,13 +25,14 @@ def same_features(bench: Bench) -> bool:
     """Compares the device's features of all short videos with the CPU's in fp32."""
     right = True
     # With an unusual number of clips per pass, so that with --devices cpu the two sides differ.
-    reference = bench.features("reference", "fp32", "cpu", 3)
-    precisions = ("fp32", "tf32", "bf16") if bench.gpu is not None else ("fp32", "bf16")
+    reference = bench.features("reference", "fp32", "cpu", bench.budget.share(4), 3)
+    precisions = bench.precisions()
     print(f"| features on {bench.device} | largest difference from fp32 on the CPU | relative L2 | same highest class | |")
     print("|---|---|---|---|---|")
-    for precision in precisions:
+    for at, precision in enumerate(precisions):
         try:
-            found = bench.features(f"same-{precision}", precision, bench.device)
+            # The crops and the table need time, too.
+            found = bench.features(f"same-{precision}", precision, bench.device, bench.budget.share(2 * (len(precisions) - at) + 2))
         except SystemExit:
             if not bench.lacks(precision):
                 raise
@@ -49,11 +51,11 @@ def same_features(bench: Bench) -> bool:
 def same_crops(bench: Bench) -> bool:
     """Compares crops of all videos decoded by NVDEC with those decoded by the CPU."""
     files = bench.short + bench.long
-    by_cpu = bench.decode(files, None, 1, 1)["files"]
+    by_cpu = bench.decode(files, None, 1, 1, bench.budget.share(6))["files"]
     if bench.gpu is None:
         print(f"Crops of NVDEC: n/a, {bench.device} has none; {len(by_cpu)} videos decoded by the CPU.")
         return True
-    by_gpu = bench.decode(files, bench.gpu, 1, 1)["files"]
+    by_gpu = bench.decode(files, bench.gpu, 1, 1, bench.budget.share(6))["files"]
     different = [name for name in by_cpu if by_cpu[name]["md5"] != by_gpu[name]["md5"]]
     taken = [name for name in by_gpu if by_gpu[name]["decoder"] == "nvdec"]
     bench.found["crops"] = {"videos": len(by_cpu), "by_nvdec": len(taken), "different": different}
@@ -66,6 +68,15 @@ def same_crops(bench: Bench) -> bool:
     return not different and bool(taken)
 
 
+def finished(check, bench: Bench) -> bool:
+    """The result of a check. One that is not finished in time has failed."""
+    try:
+        return check(bench)
+    except Late as late:
+        print(f"- **NOT FINISHED** in time: {late}\n", flush=True)
+        return False
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", default="cuda:0", help="one device, cuda:N or cpu [default: %(default)s]")
@@ -74,17 +85,17 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few and short videos; the figures are meaningless")
     parser.add_argument("--correctness", action="store_true", help="only check the results, without the table")
     parser.add_argument("--prebuilt", type=Path, metavar="DIR", help="programs and videos that --prepare has put there; needs no cargo, no "
-                        "network and no MMAction2, and stops measuring after eight minutes")
-    parser.add_argument("--minutes", type=float, help="start no measurement after this time [default: 8 with --prebuilt]")
+                        "network and no MMAction2, and ends within eight minutes")
+    parser.add_argument("--minutes", type=float, help="end within this time, with what is measured by then [default: 8 with --prebuilt]")
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder for results [default: target/gpu-check]")
     parser.add_argument("--profile", choices=("release", "dev"), default="release", help="build profile [default: %(default)s]")
     arguments = parser.parse_args()
     if arguments.prebuilt and arguments.minutes is None:
         arguments.minutes = 8
-    bench = Bench(arguments)
+    bench = Bench(arguments) # the time begins
     bench.prepare()
     bench.doctor()
-    right = [same_features(bench), same_crops(bench)]
+    right = [finished(same_features, bench), finished(same_crops, bench)]
     if not all(right):
         print("A check failed, so nothing was measured. The output of the programs is in", bench.log)
         return 1

@@ -57,7 +57,7 @@ for program in reeldeck reeldeck-probe reeldeck-worker examples/decode; do strip
 strip -o "$into/bin/table" "$table"
 cp assets/recipes/slowonly-r50-8x8-k700.toml "$into/assets/recipes/"
 cp scripts/gpu-check.sh "$into/scripts/"
-cp scripts/gpu/{check,bench,programs,sampler,table}.py "$into/scripts/gpu/"
+cp scripts/gpu/{check,bench,budget,plain_torch,programs,roofline,sampler,table}.py "$into/scripts/gpu/"
 cp scripts/bench/{results,watch}.py "$into/scripts/bench/"
 
 size=$(du -sm "$into" | cut -f1)

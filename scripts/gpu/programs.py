@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from budget import Late
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIZES = {"256p": (340, 256), "360p": (640, 360), "720p": (1280, 720)}
 
@@ -27,20 +29,25 @@ class Programs:
         """The program that measures the decoder."""
         return self.bin / "examples/decode"
 
-    def network(self, words: list, environment: dict) -> dict:
+    def network(self, words: list, environment: dict, seconds: float | None) -> dict:
         """Measures the network alone."""
         words = ["fed", *map(str, words)]
         if self.prebuilt:
             command = [self.bin / "table", *words]
         else:
             command = ["cargo", "bench", "--quiet", "--profile", self.profile, "-p", "reeldeck-worker", "--bench", "table", "--", *words]
-        return json.loads(self.run(command, environment).splitlines()[-1])
+        return json.loads(self.run(command, environment, seconds).splitlines()[-1])
 
-    def run(self, command: list, environment: dict | None) -> str:
+    def run(self, command: list, environment: dict | None, seconds: float | None = None) -> str:
+        """What a program prints. After `seconds` it is killed, which is Late."""
+        command = [str(word) for word in command]
         with self.log.open("ab") as errors:
-            ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+            try:
+                ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, timeout=seconds)
+            except subprocess.TimeoutExpired:
+                raise Late(Path(command[0]).name) from None
         if ran.returncode != 0:
-            raise SystemExit(f"gpu-check: {' '.join(map(str, command))} failed; its output is at the end of {self.log}")
+            raise SystemExit(f"gpu-check: {' '.join(command)} failed; its output is at the end of {self.log}")
         return ran.stdout
 
 

@@ -70,6 +70,12 @@ def layers() -> list[Layer]:
     return found
 
 
+def find(name: str) -> Card | None:
+    """The card of this product name."""
+    words = lambda card: [card.name] if card.name.startswith("RTX") else card.name.split()[:1]
+    return next((card for card in CARDS if all(word in name for word in words(card))), None)
+
+
 def videos_per_second(card: Card, precision: str) -> tuple[float, float]:
     """Videos per second, and the share of the time in which arithmetic is the limit."""
     peak, traffic = getattr(card, precision) * 1e12 * ARITHMETIC, card.memory * 1e12 * BANDWIDTH

@@ -1,10 +1,10 @@
-"""Samples utilisation, NVDEC utilisation and power of a GPU with nvidia-smi."""
+"""Samples utilisation, NVDEC utilisation, power and memory of a GPU with nvidia-smi."""
 
 import subprocess
 import threading
 
-FIELDS = ("utilization.gpu", "utilization.decoder", "power.draw")
-NAMES = ("gpu_percent", "nvdec_percent", "watts")
+FIELDS = ("utilization.gpu", "utilization.decoder", "power.draw", "memory.used")
+NAMES = ("gpu_percent", "nvdec_percent", "watts", "memory_mib")
 
 
 def parse(line: str) -> list[float | None]:
@@ -43,7 +43,8 @@ class Sampler:
             self.reader.join()
 
     def means(self) -> dict:
-        """The mean of each value over the whole time, including start-up; None if nothing was reported."""
+        """The mean of each value over the whole time, including start-up, and the most memory; None if nothing was reported."""
         columns = zip(*self.samples) if self.samples else ((),) * len(NAMES)
         told = ([value for value in column if value is not None] for column in columns)
-        return {name: sum(values) / len(values) if values else None for name, values in zip(NAMES, told)}
+        figures = {name: sum(values) / len(values) if values else None for name, values in zip(NAMES, told)}
+        return figures | {"memory_mib": max((sample[-1] for sample in self.samples if sample[-1] is not None), default=None)}

@@ -6,6 +6,7 @@ mod json;
 
 use anyhow::Context;
 use reeldeck_common::recipe::Output;
+use reeldeck_process::confine;
 
 use crate::commands;
 use crate::commands::list::{hint, incomplete, refusals, summary};
@@ -41,8 +42,9 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
         // Fails only for the leader of a process group, which the launcher avoids.
         let _ = rustix::process::setsid();
     }
-    // Workers inherit it.
-    reeldeck_process::confine::harden().context("failed to give up privileges")?;
+    // Workers inherit it. A worker on a GPU gives up its privileges itself: CUDA's driver may have to start a setuid program first.
+    let hardened = if settings.devices.is_cpu_only() { confine::harden() } else { confine::leave_no_dumps() };
+    hardened.context("failed to give up privileges")?;
     match options.wait {
         true => settings.check_folders_or_wait()?,
         false => settings.check_folders()?,

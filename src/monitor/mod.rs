@@ -81,9 +81,9 @@ impl Monitor {
         self.set(worker, |place| place.pid = pid);
     }
 
-    /// Sets the address of a worker's GPU, as the worker has reported it.
-    pub(crate) fn set_pci(&self, worker: usize, pci: Option<PciAddress>) {
-        self.set(worker, |place| place.pci = pci);
+    /// Sets the address of a worker's GPU and the identifier of the GPU or MIG instance, as the worker has reported them.
+    pub(crate) fn set_gpu(&self, worker: usize, pci: Option<PciAddress>, uuid: Option<u128>) {
+        self.set(worker, |place| (place.pci, place.uuid) = (pci, uuid));
     }
 
     fn set(&self, worker: usize, set: impl FnOnce(&mut Place)) {
@@ -113,10 +113,10 @@ fn measure(
     let processes = host.measure(&pids);
     let machine = Machine { disk, disk_needed: None, ..host.machine() };
     let total = machine.memory.map(|[_, total]| total);
-    let gauges =
-        devices.iter().zip(assign(devices, places, gpus, visible)).zip(processes).map(|((device, gpu), process)| {
+    let gauges = devices.iter().zip(places).zip(assign(devices, places, gpus, visible)).zip(processes).map(
+        |(((device, place), gpu), process)| {
             match gpu.and_then(|at| gpus.get(at)) {
-                Some(gpu) => gpu.gauges,
+                Some(gpu) => gpu.gauges_of(place),
                 // If a GPU reports nothing, the CPU use of its worker must not be shown instead.
                 None if device.starts_with("cuda") => Gauges::default(),
                 None => Gauges {
@@ -125,7 +125,8 @@ fn measure(
                     ..Gauges::default()
                 },
             }
-        });
+        },
+    );
     Reading { gauges: gauges.collect(), machine }
 }
 

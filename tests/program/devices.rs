@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::support::{Bench, Ran, fake_worker};
 
-/// A dataset, a PyTorch for CUDA, and a worker that counts three GPUs, or those that CUDA_VISIBLE_DEVICES names.
+/// A dataset, a PyTorch for CUDA, and a worker that counts three GPUs, or those that CUDA_VISIBLE_DEVICES names. It
+/// fails if it cannot get new privileges, which CUDA's driver may need to load a kernel module.
 fn bench() -> (Bench, impl Fn(&[&str]) -> Command) {
     let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
     let lib = bench.path("torch/lib");
@@ -20,7 +21,9 @@ fn bench() -> (Bench, impl Fn(&[&str]) -> Command) {
     let about =
         r#"{"version":"0","built_for":"2","library":null,"found":null,"threads":1,"onednn":true,"wrong":null,"cuda":"#;
     let script = format!(
-        "#!/bin/sh\n[ \"$1\" = about ] || exec '{}'\n\
+        "#!/bin/sh\n\
+         grep -q 'NoNewPrivs:.0' /proc/self/status || exit 7\n\
+         [ \"$1\" = about ] || exec '{}'\n\
          [ \"$REELDECK_TORCH_LIB\" = '{}' ] || exit 9\n\
          case \"$CUDA_VISIBLE_DEVICES\" in\n\
          '') count=3;;\n 7) count=0;;\n GPU-*,GPU-*) count=2;;\n *) exit 8;;\n esac\n\

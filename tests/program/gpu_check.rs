@@ -102,11 +102,75 @@ fn a_prepared_folder_has_all_scripts_that_it_needs() {
     assert!(said.contains("has no reeldeck, reeldeck-worker, reeldeck-probe"), "{said}");
 }
 
+/// A folder like a prepared one, whose `reeldeck` does everything at once, except that it never finishes a run.
+fn prepared() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    };
+    fs::write(create("bin/reeldeck-worker"), "").unwrap();
+    fs::write(create("bin/reeldeck-probe"), "").unwrap();
+    for video in ["256p_280_0", "360p_60_3", "360p_280_3", "720p_130_2", "360p_1800_3", "720p_900_3"] {
+        fs::write(create(&format!("videos/v_{video}.mp4")), "").unwrap();
+    }
+    let recipe = "assets/recipes/slowonly-r50-8x8-k700.toml";
+    fs::copy(root().join(recipe), create(recipe)).unwrap();
+    let script = "case \"$1\" in seeded-checkpoint) echo > \"$2\" ;; --batch)\n\
+                  echo '{\"event\": \"worker-ready\"}'\nexec sleep 1000 ;; esac";
+    add(&folder.path().join("bin"), "reeldeck", script);
+    fs::create_dir(folder.path().join("bin/examples")).unwrap();
+    add(&folder.path().join("bin/examples"), "decode", "exec sleep 1000");
+    folder
+}
+
+#[test]
+fn the_check_ends_in_time_and_says_what_is_missing() {
+    let (dir, folder) = (made_up(FAILS), prepared());
+    let (prebuilt, work) = (folder.path().to_str().unwrap(), folder.path().join("work"));
+    let arguments = ["--devices", "cpu", "--prebuilt", prebuilt, "--torch", prebuilt, "--minutes", "0.05", "--work"];
+    let (code, said) = check(&[&arguments[..], &[work.to_str().unwrap()]].concat(), dir.path());
+    assert_eq!(code, Some(1), "{said}");
+    for late in ["the features in fp32 on cpu", "decoding"] {
+        assert!(said.contains(&format!("**NOT FINISHED** in time: {late}")), "{said}");
+    }
+    assert!(said.contains("A check failed, so nothing was measured"), "{said}");
+}
+
+/// A measurement that is stopped keeps what it has, and leaves time to the others.
+#[test]
+fn each_step_has_its_share_of_the_time() {
+    let program = "\
+import sys
+from pathlib import Path
+sys.path[:0] = ['scripts/gpu', 'scripts/bench']
+from budget import Budget
+from watch import run
+print([Budget(None).left(), Budget(None).share(4)])
+budget = Budget(1)
+budget.left = lambda: 60.0
+print([budget.share(steps) for steps in (1, 2, 4, 10)])
+endless = \"echo '{}'; while echo '{\\\"event\\\": 1}'; do sleep 0.01; done\"
+took = run(['sh', '-c', endless], lambda event: True, Path(sys.argv[1]), seconds=2)
+print(took.stopped, len(took.events) > 1)
+";
+    let (dir, log) = (made_up(FAILS), tempfile::NamedTempFile::new().unwrap());
+    let output = run(Path::new("python3"), &["-c", program, log.path().to_str().unwrap()], dir.path());
+    let said = String::from_utf8(output.stdout).unwrap();
+    let expected = "[None, None]\n[60.0, 60.0, 30.0, 12.0]\nTrue True\n";
+    assert_eq!(said, expected, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Means over the reported values. Values that a card or a driver does not report are left out.
 #[test]
 fn the_output_of_nvidia_smi_is_parsed() {
-    let lines =
-        ["50, 40, 300.5", "70, [N/A], 299.5", "Field \"utilization.decoder\" is not a valid field to query.", ""];
+    let lines = [
+        "50, 40, 300.5, 1000",
+        "70, [N/A], 299.5, 3000",
+        "Field \"utilization.decoder\" is not a valid field to query.",
+        "",
+    ];
     let script = lines.map(|line| format!("echo '{line}'")).join("\n");
     let dir = made_up(&format!("{script}\nexec >&-\nexec sleep 1000"));
     let program = "\
@@ -123,7 +187,7 @@ print(json.dumps(sampler.means()))
     let output = run(Path::new("python3"), &["-c", program], dir.path());
     let said = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told = serde_json::json!({"gpu_percent": 60.0, "nvdec_percent": 40.0, "watts": 300.0});
-    let nothing = serde_json::json!({"gpu_percent": null, "nvdec_percent": null, "watts": null});
+    let told = serde_json::json!({"gpu_percent": 60.0, "nvdec_percent": 40.0, "watts": 300.0, "memory_mib": 3000.0});
+    let nothing = serde_json::json!({"gpu_percent": null, "nvdec_percent": null, "watts": null, "memory_mib": null});
     assert_eq!(lines, [told, nothing], "{}", String::from_utf8_lossy(&output.stderr));
 }

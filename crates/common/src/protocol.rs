@@ -121,6 +121,19 @@ pub enum CheckpointSource {
     Url(String),
 }
 
+/// What the driver reports about a worker's GPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundGpu {
+    /// Its address on the PCI bus, such as `0000:3b:00.0`; that of the whole GPU for a MIG instance. CUDA's numbers are not those of
+    /// other programs.
+    pub pci: Option<String>,
+    /// Its identifier, or that of the MIG instance, such as `01234567-89ab-cdef-0123-456789abcdef`.
+    pub uuid: Option<String>,
+    /// Its free memory in bytes before the model is loaded.
+    pub free: Option<u64>,
+}
+
 /// A message from a worker to the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
@@ -135,12 +148,7 @@ pub enum FromWorker {
         load_ms: u64,
     },
     /// What the driver reports about the worker's GPU, before [`FromWorker::Ready`]. Not sent if it reports nothing.
-    Gpu {
-        /// Its address on the PCI bus, such as `0000:3b:00.0`. CUDA's numbers are not those of other programs.
-        pci: Option<String>,
-        /// Its free memory in bytes before the model is loaded.
-        free: Option<u64>,
-    },
+    Gpu(FoundGpu),
     /// Something that users should know about the worker, which works nevertheless.
     Warning {
         /// The cause and the next step.

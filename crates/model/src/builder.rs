@@ -3,10 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use reeldeck_common::recipe::Precision;
 use tch::{Device, Kind, Tensor};
 
 use crate::algorithms::{Algorithm, Algorithms};
 use crate::conv::{Axes, Backend, Conv, Epilogue, Kernel};
+use crate::cudnn::Fusion;
+use crate::device;
 use crate::error::ModelError;
 use crate::network::ConvSpec;
 use crate::onednn::{self, Shape};
@@ -19,7 +22,7 @@ const EPSILON: f32 = 1e-5;
 pub(crate) struct Builder<'w> {
     pub(crate) weights: &'w Weights,
     pub(crate) device: Device,
-    pub(crate) kind: Kind,
+    pub(crate) precision: Precision,
     pub(crate) length: i64,
     pub(crate) backend: Backend,
     pub(crate) algorithms: &'w Algorithms<'w>,
@@ -36,6 +39,11 @@ pub(crate) struct Folded {
 }
 
 impl Builder<'_> {
+    /// The type of the weights.
+    pub(crate) fn kind(&self) -> Kind {
+        device::kind(self.precision)
+    }
+
     /// Folds the normalisation into a convolution: y = γ (w·x − μ) / √(σ² + ε) + β becomes w' = w γ/√(σ² + ε),
     /// b' = β − μ γ/√(σ² + ε).
     pub(crate) fn fold(&self, spec: &ConvSpec) -> Result<Folded, ModelError> {
@@ -67,7 +75,7 @@ impl Builder<'_> {
             (Algorithm::Winograd, Some(taps)) => self.winograd(spec, taps, &folded),
             _ => self.direct(spec, *side, &folded),
         };
-        let is_possible = taps(spec).is_some() && self.backend == Backend::OneDnn && self.kind == Kind::Float;
+        let is_possible = taps(spec).is_some() && self.backend == Backend::OneDnn && self.kind() == Kind::Float;
         let (algorithm, built) = if is_possible { self.choose(spec, *side, build)? } else { (Algorithm::Direct, None) };
         let conv = built.map_or_else(|| build(algorithm), Ok)?;
         self.algorithms.count(algorithm);
@@ -91,7 +99,7 @@ impl Builder<'_> {
         let (mut x, mut built) = (None, [None, None]);
         let algorithm = self.algorithms.choose(&layer, products, Algorithm::Winograd, |algorithm| {
             if x.is_none() {
-                x = Some(channels_last(&Tensor::f_rand(shape, (self.kind, self.device))?)?);
+                x = Some(channels_last(&Tensor::f_rand(shape, (self.kind(), self.device))?)?);
             }
             let slot = &mut built[algorithm as usize];
             if slot.is_none() {
@@ -118,12 +126,13 @@ impl Builder<'_> {
         let weight = Tensor::from_slice(&folded.weight).f_view([output, input, t, h, w])?;
         let weight = if t > 1 && h > 1 { weight.f_permute([0, 2, 1, 3, 4])? } else { weight };
         let weight = channels_last(&weight.f_reshape(kernel)?)?;
-        let mut weight = weight.f_to(self.device)?.f_to_kind(self.kind)?;
+        let mut weight = weight.f_to(self.device)?.f_to_kind(self.kind())?;
         if self.backend == Backend::OneDnn {
             weight = onednn::pack(&weight, &shape, usual_input)?;
         }
-        let bias = Tensor::from_slice(&folded.bias).f_to(self.device)?.f_to_kind(self.kind)?;
-        Ok(Conv { channels: output, shape, axes, kernel: Kernel::Direct { weight, bias, backend: self.backend } })
+        let bias = Tensor::from_slice(&folded.bias).f_to(self.device)?.f_to_kind(self.kind())?;
+        let (backend, fusion) = (self.backend, Fusion::new(self.precision));
+        Ok(Conv { channels: output, shape, axes, kernel: Kernel::Direct { weight, bias, backend, fusion } })
     }
 
     /// A convolution as one over two axes: padding and stride, the size of the kernel and of the usual input, and the axes.

@@ -7,6 +7,7 @@ use tch::{Device, Tensor};
 use crate::backbone::Backbone;
 use crate::download::Incoming;
 use crate::error::ModelError;
+use crate::passes::Passes;
 use crate::rows::Rows;
 use crate::upload::{FrameGroup, Pixels};
 
@@ -36,6 +37,7 @@ pub struct ClipRunner<'m> {
     /// Whether incomplete groups and batches are padded to one of a few sizes. On a GPU, cuDNN plans each convolution anew for each
     /// size, which takes longer than to compute the padding.
     pads: bool,
+    passes: Passes,
     /// The pixels and indices of the frames of the current group.
     pixels: FrameGroup,
     indices: Vec<u64>,
@@ -103,10 +105,12 @@ impl<'m> ClipRunner<'m> {
         batch: usize,
         group_size: usize,
     ) -> Self {
+        let on_gpu = model.input().device() != Device::Cpu;
         let mut runner = Self {
             model,
             group_size: group_size.max(1),
-            pads: model.input().device() != Device::Cpu,
+            pads: on_gpu,
+            passes: Passes::new(on_gpu),
             clips: Box::new(clips.into_iter()),
             waiting: VecDeque::new(),
             batch: batch.max(1),
@@ -198,11 +202,15 @@ impl<'m> ClipRunner<'m> {
         }
         let input = self.model.input();
         let mut pixels = self.pixels.take(&input.upload)?;
-        let missing = self.missing(self.indices.len(), self.group_size) * input.frame_bytes();
+        let missing = self.missing(self.indices.len(), self.group_size);
+        let bytes = input.frame_bytes() as i64;
         if missing > 0 {
-            pixels = pixels.f_constant_pad_nd([0, missing as i64])?;
+            pixels = pixels.f_constant_pad_nd([0, missing as i64 * bytes])?;
         }
-        let features = self.model.frames(&pixels)?;
+        let pass = |start: usize, count: usize| {
+            self.model.frames(&pixels.f_narrow(0, start as i64 * bytes, count as i64 * bytes)?)
+        };
+        let features = self.passes.run(self.indices.len() + missing, pass, |a, b| Ok(Tensor::f_cat(&[a, b], 0)?))?;
         for (row, index) in self.indices.drain(..).enumerate() {
             self.cache.insert(index, features.f_narrow(0, row as i64, 1)?);
         }
@@ -213,9 +221,13 @@ impl<'m> ClipRunner<'m> {
         let clips: Vec<Vec<u64>> = self.waiting.drain(..count).collect();
         // The last clip again, whose results are dropped.
         let padding = clips.last().into_iter().cycle().take(self.missing(count, self.batch));
-        let indices = clips.iter().chain(padding).flatten();
-        let frames: Vec<&Tensor> = indices.filter_map(|index| self.cache.get(index)).collect();
-        let Rows { pooled, logits } = self.model.clips(Tensor::f_cat(&frames, 0)?)?;
+        let padded: Vec<&Vec<u64>> = clips.iter().chain(padding).collect();
+        let pass = |start: usize, count: usize| {
+            let indices = padded.iter().skip(start).take(count).copied().flatten();
+            let frames: Vec<&Tensor> = indices.filter_map(|index| self.cache.get(index)).collect();
+            self.model.clips(Tensor::f_cat(&frames, 0)?)
+        };
+        let Rows { pooled, logits } = self.passes.run(padded.len(), pass, Rows::join)?;
         let wanted = |rows: Tensor| rows.f_narrow(0, 0, count as i64);
         let rows = Rows { pooled: wanted(pooled)?, logits: logits.map(wanted).transpose()? };
         self.computed.batches.push(self.model.input().download.start(rows));

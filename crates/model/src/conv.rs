@@ -1,10 +1,8 @@
 //! A convolution of the fast network together with the operations that follow it, on the fastest backend of the device.
 
-use reeldeck_common::recipe::Precision;
-use tch::{Device, Tensor};
-use tracing::warn;
+use tch::{Device, Kind, Tensor};
 
-use crate::cudnn;
+use crate::cudnn::{self, Fusion};
 use crate::device;
 use crate::error::ModelError;
 use crate::onednn::{self, Shape};
@@ -22,7 +20,7 @@ pub(crate) struct Conv {
 /// A convolution's weights, in the form that its algorithm needs.
 pub(crate) enum Kernel {
     /// For libtorch.
-    Direct { weight: Tensor, bias: Tensor, backend: Backend },
+    Direct { weight: Tensor, bias: Tensor, backend: Backend, fusion: Fusion },
     /// Transformed.
     Winograd(Winograd),
 }
@@ -43,26 +41,17 @@ pub enum Backend {
     Unfused,
     /// oneDNN's fused convolutions. The weights are in oneDNN's layout.
     OneDnn,
-    /// cuDNN's fused convolutions.
+    /// cuDNN's fused convolutions, except those that fail or are imprecise.
     Cudnn,
 }
 
 impl Backend {
-    /// The fastest backend that works on this device.
-    ///
-    /// # Errors
-    /// When convolutions on the device are less precise than `precision` requires.
-    pub fn fastest(device: Device, precision: Precision) -> Result<Self, ModelError> {
+    /// The fastest backend for numbers of this kind on this device.
+    pub fn fastest(device: Device, kind: Kind) -> Self {
         match device {
-            Device::Cpu if onednn::is_available(device::kind(precision)) => Ok(Self::OneDnn),
-            Device::Cuda(gpu) => Ok(match cudnn::verify(device, precision)? {
-                Ok(()) => Self::Cudnn,
-                Err(why) => {
-                    warn!(gpu, "no fused convolutions, which makes the GPU slower: {why}");
-                    Self::Unfused
-                }
-            }),
-            _ => Ok(Self::Unfused),
+            Device::Cpu if onednn::is_available(kind) => Self::OneDnn,
+            Device::Cuda(_) => Self::Cudnn,
+            _ => Self::Unfused,
         }
     }
 }
@@ -91,11 +80,11 @@ impl Conv {
             // Four bytes a number for every precision. With bfloat16, half of them are for temporary results.
             device::check_room((pixels * self.channels * 4) as usize)?;
         }
-        let (weight, bias, backend) = match &self.kernel {
-            Kernel::Direct { weight, bias, backend } => (weight, bias, *backend),
+        let (weights, how) = match &self.kernel {
+            Kernel::Direct { weight, bias, backend, fusion } => ((weight, bias), (*backend, fusion)),
             Kernel::Winograd(winograd) => return self.run_winograd(winograd, x, length, epilogue),
         };
-        let apply = |x: &Tensor, epilogue| self.apply(x, (weight, bias), backend, epilogue);
+        let apply = |x: &Tensor, epilogue| self.apply(x, weights, how, epilogue);
         match self.axes {
             Axes::Space => apply(x, epilogue),
             Axes::Time => {
@@ -146,7 +135,7 @@ impl Conv {
         }
         let after = if matches!(epilogue, Epilogue::Relu) { After::Relu } else { After::Nothing };
         let shape = [frames as i64, height as i64, width as i64, self.channels];
-        let mut y = Tensor::f_empty(shape, (tch::Kind::Float, Device::Cpu))?;
+        let mut y = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
         run(after, &mut y)?;
         Ok(Some(y.f_permute([0, 3, 1, 2])?))
     }
@@ -155,7 +144,7 @@ impl Conv {
         &self,
         x: &Tensor,
         (weight, bias): (&Tensor, &Tensor),
-        backend: Backend,
+        (backend, fusion): (Backend, &Fusion),
         epilogue: Epilogue<'_>,
     ) -> Result<Option<Tensor>, ModelError> {
         let shape = &self.shape;
@@ -164,13 +153,18 @@ impl Conv {
             (Epilogue::AddRelu(sum), backend) => {
                 match backend {
                     Backend::OneDnn => onednn::conv_add_relu(sum, x, weight, bias, shape)?,
-                    Backend::Cudnn => *sum = cudnn::conv_add_relu(sum, x, weight, bias, shape)?,
+                    Backend::Cudnn => {
+                        let fused = || cudnn::conv_add_relu(sum, x, weight, bias, shape);
+                        *sum = fusion.run(fused, || Ok(unfused()?.f_add_(sum)?.f_relu_()?))?;
+                    }
                     Backend::Unfused => drop(sum.f_add_(&unfused()?)?.f_relu_()?),
                 }
                 return Ok(None);
             }
             (Epilogue::Relu, Backend::OneDnn) => onednn::conv(x, weight, bias, shape, true),
-            (Epilogue::Relu, Backend::Cudnn) => cudnn::conv_relu(x, weight, bias, shape),
+            (Epilogue::Relu, Backend::Cudnn) => {
+                fusion.run(|| cudnn::conv_relu(x, weight, bias, shape), || Ok(unfused()?.f_relu_()?))
+            }
             (Epilogue::Relu, Backend::Unfused) => Ok(unfused()?.f_relu_()?),
             (Epilogue::None, Backend::OneDnn) => onednn::conv(x, weight, bias, shape, false),
             (Epilogue::None, _) => Ok(unfused()?),

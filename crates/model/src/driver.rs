@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::sync::LazyLock;
 
 use libloading::{Library, Symbol};
+use reeldeck_common::protocol::FoundGpu;
 use reeldeck_common::recipe::Precision;
 use tch::Device;
 
@@ -22,10 +23,8 @@ pub struct Gpu {
     pub name: String,
     /// Its compute capability, such as `[9, 0]`.
     pub capability: [c_int; 2],
-    /// Its address on the PCI bus, such as `0000:3b:00.0`; that of the whole GPU for a MIG instance.
-    pub pci: Option<String>,
-    /// Its free memory in bytes.
-    pub free: Option<u64>,
+    /// What the engine needs to know.
+    pub found: FoundGpu,
 }
 
 /// The driver, or why there is none. It stays loaded until the process ends.
@@ -81,11 +80,22 @@ pub fn ask(device: Device) -> Option<Gpu> {
             type Address = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
             Some(driver.get::<Address>(b"cuDeviceGetPCIBusId\0").ok()?(text, length, number))
         });
+        type Uuid = unsafe extern "C" fn(*mut [u8; 16], c_int) -> c_int;
+        let mut bytes = [0; 16];
+        let uuid = driver.get::<Uuid>(b"cuDeviceGetUuid_v2\0").is_ok_and(|uuid| uuid(&mut bytes, number) == 0);
+        let uuid = uuid.then(|| hyphenated(u128::from_be_bytes(bytes)));
         type Memory = unsafe extern "C" fn(*mut usize, *mut usize) -> c_int;
         let (mut free, mut total) = (0, 0);
         let told = driver.get::<Memory>(b"cuMemGetInfo_v2\0").is_ok_and(|memory| memory(&mut free, &mut total) == 0);
-        Some(Gpu { name: name.unwrap_or_else(|| "GPU".into()), capability, pci, free: told.then_some(free as u64) })
+        let found = FoundGpu { pci, uuid, free: told.then_some(free as u64) };
+        Some(Gpu { name: name.unwrap_or_else(|| "GPU".into()), capability, found })
     }
+}
+
+/// An identifier as NVML writes it.
+fn hyphenated(uuid: u128) -> String {
+    let hex = format!("{uuid:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 /// The text that a call writes to memory of a length; `None` when the call is missing or fails.
@@ -98,21 +108,40 @@ fn text(write: impl FnOnce(*mut c_char, c_int) -> Option<c_int>) -> Option<Strin
     Some(unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
 }
 
+/// Cards with several video decoders, and how many; the driver does not report it. **Not compared with any card so far.**
+const VIDEO_DECODERS: [(&str, usize); 16] = [
+    // NVIDIA's Multi-Instance GPU User Guide, "Supported MIG Profiles": the profile that is the whole GPU.
+    ("A30", 4),
+    ("A100", 5),
+    ("H100", 7),
+    ("H200", 7),
+    ("GH200", 7),
+    ("RTX PRO 6000 Blackwell", 4),
+    ("RTX PRO 5000 Blackwell", 3),
+    ("RTX PRO 4500 Blackwell", 3),
+    // NVIDIA's Video Encode and Decode GPU Support Matrix, as other projects quote it.
+    ("L40S", 3),
+    ("L4", 4),
+    ("T4", 2),
+    ("GeForce RTX 5090", 2),
+    // Not confirmed: the same chips as others in this table, or from memory.
+    ("L40", 3),
+    ("A10", 2),
+    ("A10G", 2),
+    ("A40", 2),
+];
+
 impl Gpu {
-    /// The number of its video decoders, from NVIDIA's table of cards; a lower bound where cards of one compute capability differ.
-    /// The driver does not report it. **Not compared with any card so far.**
+    /// The number of its video decoders: one if the card is not in the table. Two streams keep each of them busy, and more would
+    /// only take memory.
     pub fn video_decoders(&self) -> usize {
-        let is = |names: &[&str]| self.name.split([' ', '-']).any(|word| names.contains(&word));
-        match self.capability {
-            [8, 0] => 4,
-            [9, _] | [10, _] => 7,
-            [8, 9] if is(&["L4"]) => 4,
-            [8, 9] if is(&["L40", "L40S"]) => 3,
-            [8, 6] if is(&["A10", "A10G", "A40"]) => 2,
-            [7, 5] if is(&["T4"]) => 2,
-            [12, _] => 2,
-            _ => 1,
+        let words = |text: &str| format!(" {} ", text.replace('-', " "));
+        let name = words(&self.name);
+        // A part of a card has some of its decoders, and the chip of a laptop is a smaller one.
+        if [" MIG ", " Laptop "].iter().any(|part| name.contains(part)) {
+            return 1;
         }
+        VIDEO_DECODERS.iter().find(|(card, _)| name.contains(&words(card))).map_or(1, |(_, decoders)| *decoders)
     }
 
     /// Checks that this GPU has the arithmetic of a precision.
@@ -140,7 +169,7 @@ mod tests {
 
     #[test]
     fn bf16_and_tf32_need_ampere() {
-        let gpu = |capability| Gpu { name: "Tesla T4".into(), capability, pci: None, free: None };
+        let gpu = |capability| Gpu { name: "Tesla T4".into(), capability, found: FoundGpu::default() };
         for capability in [[7, 0], [7, 5]] {
             for precision in [Precision::Fp32, Precision::Fp16] {
                 assert!(gpu(capability).check(precision).is_ok());
@@ -159,18 +188,28 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_video_decoders_depends_on_the_card() {
-        for (name, capability, expected) in [
-            ("NVIDIA A100-SXM4-80GB", [8, 0], 4),
-            ("NVIDIA H200", [9, 0], 7),
-            ("NVIDIA L4", [8, 9], 4),
-            ("NVIDIA L40S", [8, 9], 3),
-            ("NVIDIA GeForce RTX 4090", [8, 9], 1),
-            ("NVIDIA A10G", [8, 6], 2),
-            ("Tesla T4", [7, 5], 2),
-            ("Tesla V100-SXM2-16GB", [7, 0], 1),
+    fn an_unknown_card_or_a_part_of_one_counts_as_one_video_decoder() {
+        for (name, expected) in [
+            ("NVIDIA A100-SXM4-80GB", 5),
+            ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 1),
+            ("NVIDIA A30", 4),
+            ("NVIDIA H100 80GB HBM3", 7),
+            ("NVIDIA H200", 7),
+            ("NVIDIA GH200 480GB", 7),
+            ("NVIDIA L4", 4),
+            ("NVIDIA L40S", 3),
+            ("NVIDIA A10G", 2),
+            ("Tesla T4", 2),
+            ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 4),
+            ("NVIDIA GeForce RTX 5090", 2),
+            ("NVIDIA GeForce RTX 5090 Laptop GPU", 1),
+            ("NVIDIA GeForce RTX 4090", 1),
+            ("Tesla V100-SXM2-16GB", 1),
+            ("NVIDIA B200", 1),
+            ("NVIDIA X999", 1),
+            ("GPU", 1),
         ] {
-            let gpu = Gpu { name: name.into(), capability, pci: None, free: None };
+            let gpu = Gpu { name: name.into(), capability: [9, 0], found: FoundGpu::default() };
             assert_eq!(gpu.video_decoders(), expected, "{name}");
         }
     }

@@ -103,7 +103,7 @@ impl Builder<'_> {
         };
         let fused = || Ok::<_, ModelError>(End::Fused(self.fused(spec, next)?));
         let is_possible = self.backend == Backend::OneDnn
-            && self.kind == Kind::Float
+            && self.kind() == Kind::Float
             && convs().all(|conv| Expansion::fits(&[conv.input, conv.output]));
         let mut built = [None, None];
         let place = |algorithm| usize::from(algorithm == Algorithm::Fused);
@@ -121,7 +121,7 @@ impl Builder<'_> {
                 let Some((end, next)) = slot else { return Err(ModelError::NoMemory) };
                 let ones = |channels: usize, side: i64| {
                     let shape = [USUAL_FRAMES, side, side, channels as i64];
-                    Tensor::f_ones(shape, (self.kind, self.device))?.f_permute([0, 3, 1, 2])
+                    Tensor::f_ones(shape, (self.kind(), self.device))?.f_permute([0, 3, 1, 2])
                 };
                 let (x, y) = (ones(spec.conv1.input, before)?, ones(spec.conv3.input, side)?);
                 let started = Instant::now();

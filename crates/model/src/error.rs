@@ -94,14 +94,16 @@ pub enum ModelError {
     Internal(String),
 }
 
+/// cuDNN tries one algorithm after the other, and libtorch reports only that none worked. The usual reason is a lack of memory.
+const NO_ALGORITHM: &str = "unable to find an engine to execute this computation";
+
 /// Parts of libtorch's messages that mean a lack of memory.
 const NO_MEMORY: [&str; 8] = [
     "out of memory",
     "not enough memory",
     "can't allocate",
     "bad_alloc",
-    // cuDNN tries one algorithm after the other, and reports only that none worked.
-    "unable to find an engine to execute this computation",
+    NO_ALGORITHM,
     // The allocator asks NVML how much memory is used, to describe the shortage. NVML may be missing in containers and for MIG.
     "NVML_SUCCESS == r",
     "STATUS_ALLOC_FAILED",
@@ -120,6 +122,11 @@ impl From<tch::TchError> for ModelError {
 }
 
 impl ModelError {
+    /// Whether no algorithm of cuDNN worked, perhaps because none supports the computation.
+    pub(crate) fn lacks_algorithm(&self) -> bool {
+        matches!(self, Self::Torch(error) if error.to_string().contains(NO_ALGORITHM))
+    }
+
     /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {

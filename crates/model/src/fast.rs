@@ -36,7 +36,7 @@ impl FastModel {
     /// Builds the network on a device with its fastest backend. `length` is the number of frames of a clip.
     ///
     /// # Errors
-    /// When weights are invalid, convolutions on the device are imprecise, memory runs out, or libtorch fails.
+    /// When weights are invalid, memory runs out, or libtorch fails.
     pub fn new(
         network: &Network,
         weights: &Weights,
@@ -54,7 +54,7 @@ impl FastModel {
     /// # Errors
     /// As [`FastModel::new`].
     pub fn with_setup(network: &Network, weights: &Weights, setup: &Setup<'_>) -> Result<Self, ModelError> {
-        Self::build(network, weights, setup, Backend::fastest(setup.device, setup.precision)?)
+        Self::build(network, weights, setup, Backend::fastest(setup.device, kind(setup.precision)))
     }
 
     /// Builds the network on a device with this backend.
@@ -78,14 +78,14 @@ impl FastModel {
         let _guard = tch::no_grad_guard();
         let Setup { transform, length, precision, device, choice } = *setup;
         let algorithms = &Algorithms::new(choice);
-        let builder = Builder { weights, device, kind: kind(precision), length: length as i64, backend, algorithms };
+        let builder = Builder { weights, device, precision, length: length as i64, backend, algorithms };
         let mut side = transform.output().0 as i64;
         let stem = builder.conv(&network.stem, &mut side)?;
         side = (side - 1) / 2 + 1;
         let mut blocks = |stages: &[Vec<BlockSpec>]| builder.blocks(stages.iter().flatten(), &mut side);
         Ok(Self {
             input: Input::new(transform, device)?,
-            kind: builder.kind,
+            kind: builder.kind(),
             length: builder.length,
             stem,
             framewise: blocks(&network.stages[..network.framewise])?,

@@ -74,11 +74,11 @@ impl Family for SlowFast {
     fn build(&self, weights: &Weights, setup: &Setup<'_>) -> Result<Box<dyn Backbone>, ModelError> {
         let _guard = tch::no_grad_guard();
         let Setup { transform, length, precision, device, choice } = *setup;
-        let backend = Backend::fastest(device, precision)?;
         let kind = device::kind(precision);
+        let backend = Backend::fastest(device, kind);
         let algorithms = &Algorithms::new(choice);
         let builder =
-            |every: usize| Builder { weights, device, kind, length: (length / every) as i64, backend, algorithms };
+            |every: usize| Builder { weights, device, precision, length: (length / every) as i64, backend, algorithms };
         let [slow_builder, fast_builder] = [builder(self.tau), builder(self.tau / self.alpha)];
         let (slow, fast, laterals) = specs(self);
         let side = transform.output().0 as i64;

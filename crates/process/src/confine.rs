@@ -4,15 +4,23 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Gives up new privileges and core dumps, which would contain gigabytes of weights and the user's pictures, and
-/// [makes large writes fail](fail_large_writes). Call it before the first thread is started: a thread inherits the privileges
-/// of the thread that starts it.
+/// Gives up new privileges and [core dumps](leave_no_dumps). Call it before the first thread is started: a thread inherits the
+/// privileges of the thread that starts it.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub fn harden() -> io::Result<()> {
+    leave_no_dumps()?;
+    Ok(rustix::thread::set_no_new_privs(true)?)
+}
+
+/// Gives up core dumps, which would contain gigabytes of weights and the user's pictures, and
+/// [makes large writes fail](fail_large_writes). Processes that this one starts inherit both.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn leave_no_dumps() -> io::Result<()> {
     fail_large_writes();
-    rustix::thread::set_no_new_privs(true)?;
     lower(Resource::Core, 0)
 }
 

@@ -149,7 +149,7 @@ impl Worker {
         loop {
             let lost = match self.events.recv_timeout(POLL_INTERVAL) {
                 Ok(Event::Message(FromWorker::Fatal { failure })) => return Err(WorkerError::Fatal(failure)),
-                Ok(Event::Message(FromWorker::Warning { .. } | FromWorker::Gpu { .. }) | Event::Stderr(_)) => continue,
+                Ok(Event::Message(FromWorker::Warning { .. } | FromWorker::Gpu(_)) | Event::Stderr(_)) => continue,
                 Ok(Event::Message(message)) => return Ok(message),
                 Ok(Event::Exited(exit)) => Failure::new(ErrorKind::WorkerCrashed, format!("the worker {exit}")),
                 Err(RecvTimeoutError::Disconnected) => Failure::new(ErrorKind::WorkerCrashed, "the worker has ended"),

@@ -57,7 +57,7 @@ impl Extractor {
         let gpu = driver::ask(device);
         if let Some(gpu) = &gpu {
             gpu.check(init.recipe.precision)?;
-            let _ = reporter.send(&FromWorker::Gpu { pci: gpu.pci.clone(), free: gpu.free });
+            let _ = reporter.send(&FromWorker::Gpu(gpu.found.clone()));
         }
         let checkpoint = match &init.checkpoint {
             CheckpointSource::Seeded => None,

@@ -328,8 +328,8 @@ impl Engine {
             {
                 self.look_for_dataset(process, job, failure, source);
             }
-            Incoming::Worker(process, WorkerMessage::Message(FromWorker::Gpu { pci, free })) => {
-                self.found_gpu(process, pci.as_deref(), free);
+            Incoming::Worker(process, WorkerMessage::Message(FromWorker::Gpu(gpu))) => {
+                self.found_gpu(process, &gpu);
             }
             Incoming::Worker(process, message) => {
                 if let Some(event) = worker_messages::translate(process, message) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeldeck_common::error::{ErrorKind, Failure};
-use reeldeck_common::protocol::{FromWorker, JobId, Report, VERSION};
+use reeldeck_common::protocol::{FoundGpu, FromWorker, JobId, Report, VERSION};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
@@ -13,7 +13,7 @@ use crate::engine::assess;
 use crate::engine::dataset_folder::LOOK_TIMEOUT;
 use crate::engine::state::Progress;
 use crate::engine::worker::End;
-use crate::monitor::gpu::PciAddress;
+use crate::monitor::gpu::{PciAddress, parse_uuid};
 
 /// How long the search for unreported features may take: the output folder may not respond.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -95,14 +95,16 @@ const SMALL_BATCH: usize = 5;
 
 impl Engine {
     /// Reacts to what the driver reports about a worker's GPU.
-    pub(super) fn found_gpu(&mut self, process: WorkerProcess, pci: Option<&str>, free: Option<u64>) {
+    pub(super) fn found_gpu(&mut self, process: WorkerProcess, gpu: &FoundGpu) {
         if !self.state.is_current(process) {
             return;
         }
         if let Some(monitor) = &self.monitor {
-            monitor.set_pci(process.worker.0, pci.and_then(PciAddress::parse));
+            let (pci, uuid) =
+                (gpu.pci.as_deref().and_then(PciAddress::parse), gpu.uuid.as_deref().and_then(parse_uuid));
+            monitor.set_gpu(process.worker.0, pci, uuid);
         }
-        let free = free.filter(|free| self.plan.default_batch && *free < SMALL_MEMORY);
+        let free = gpu.free.filter(|free| self.plan.default_batch && *free < SMALL_MEMORY);
         if let Some(free) = free {
             self.handle(Event::LittleMemory(process, free, SMALL_BATCH));
         }
@@ -119,7 +121,7 @@ pub(super) fn translate(process: WorkerProcess, heard: WorkerMessage) -> Option<
             Event::Fatal(process, Failure::new(ErrorKind::Internal, text))
         }
         WorkerMessage::Message(FromWorker::Ready { device, load_ms, .. }) => Event::Ready(process, device, load_ms),
-        WorkerMessage::Message(FromWorker::Gpu { .. }) => return None,
+        WorkerMessage::Message(FromWorker::Gpu(_)) => return None,
         WorkerMessage::Message(FromWorker::Warning { text }) => Event::Warning(process, text),
         WorkerMessage::Message(FromWorker::Fatal { failure }) => Event::Fatal(process, failure),
         WorkerMessage::Message(FromWorker::Progress { job, clips, of, frames }) => {

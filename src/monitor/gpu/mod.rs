@@ -24,6 +24,39 @@ pub(crate) struct Gpu {
     pub gauges: Gauges,
     /// The processes that compute on it.
     pub pids: Vec<u32>,
+    /// The MIG instances into which it is divided.
+    pub instances: Vec<Instance>,
+}
+
+/// A MIG instance of a GPU. NVML reports its memory and nothing else that a gauge shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Instance {
+    /// Its permanent identifier.
+    pub uuid: Option<u128>,
+    /// Used and total bytes.
+    pub memory: Option<[u64; 2]>,
+    /// The processes that compute on it.
+    pub pids: Vec<u32>,
+}
+
+/// Parses an identifier such as `MIG-01234567-89ab-cdef-0123-456789abcdef`, with or without the type in front.
+pub(crate) fn parse_uuid(text: &str) -> Option<u128> {
+    let digits = text.trim_start_matches("MIG-").replace('-', "");
+    u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32)
+}
+
+impl Gpu {
+    /// What a worker on this GPU shows. In a MIG instance, memory is that of the instance, or unknown if NVML does not report which
+    /// one it is; temperature and power are those of the whole GPU.
+    pub(crate) fn gauges_of(&self, place: &Place) -> Gauges {
+        if self.instances.is_empty() {
+            return self.gauges;
+        }
+        let by_uuid = |instance: &&Instance| instance.uuid.is_some() && instance.uuid == place.uuid;
+        let by_process = |instance: &&Instance| place.pid.is_some_and(|pid| instance.pids.contains(&pid));
+        let own = self.instances.iter().find(by_uuid).or_else(|| self.instances.iter().find(by_process));
+        Gauges { memory: own.and_then(|instance| instance.memory), ..self.gauges }
+    }
 }
 
 /// The address of a device on the PCI bus. CUDA and NVML agree on it, whatever their numbers are.
@@ -50,6 +83,8 @@ pub(crate) struct Place {
     pub pid: Option<u32>,
     /// Its GPU, as it has reported it.
     pub pci: Option<PciAddress>,
+    /// The identifier of its GPU or MIG instance, as it has reported it.
+    pub uuid: Option<u128>,
 }
 
 /// A source of GPUs, in the order of their PCI bus ids.
@@ -131,7 +166,7 @@ pub(super) mod tests {
             power_w: Some(300.0),
         };
         let pci = Some(PciAddress { domain: 0, bus: 0x10 + at as u32, device: 0 });
-        Gpu { uuid: Some(format!("GPU-{at:04}-abcd")), pci, gauges, pids: pids.to_vec() }
+        Gpu { uuid: Some(format!("GPU-{at:04}-abcd")), pci, gauges, pids: pids.to_vec(), instances: vec![] }
     }
 
     fn devices(names: &[&str]) -> Vec<String> {
@@ -160,7 +195,7 @@ pub(super) mod tests {
         assert_eq!(by("6, 2"), [Some(6), Some(2), None]);
         assert_eq!(by("GPU-0005,GPU-9999,3"), [Some(5), None, Some(3)]);
         assert_eq!(by("MIG-GPU-0005/1/0,11"), [None, None, None]);
-        let places = [Some(1007), None, Some(5)].map(|pid| Place { pid, pci: None });
+        let places = [Some(1007), None, Some(5)].map(|pid| Place { pid, ..Place::default() });
         assert_eq!(assign(&names, &places, &gpus, None), [Some(7), Some(1), Some(2)]);
     }
 
@@ -168,7 +203,7 @@ pub(super) mod tests {
     #[test]
     fn the_reported_address_takes_precedence_over_everything_else() {
         let gpus: Vec<Gpu> = (0..4).map(|at| fake(at, &[1000 + at as u32])).collect();
-        let at = |text: &str| Place { pid: Some(1003), pci: PciAddress::parse(text) };
+        let at = |text: &str| Place { pid: Some(1003), pci: PciAddress::parse(text), uuid: None };
         let places = [at("0000:12:00.0"), at("00000000:10:00.0"), at("0000:13:00.0"), at("0001:12:00.0"), at("12")];
         let names = devices(&["cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4"]);
         for visible in [None, Some("3,2,1,0"), Some("GPU-0000"), Some("MIG-GPU-0005/1/0")] {
@@ -204,14 +239,36 @@ pub(super) mod tests {
                 power_w: Some(412.5),
             },
             pids: vec![4711, 4712],
+            instances: vec![],
         };
         let memory = Some([(7 << 30) + 1, 80 << 30]);
         let some = Gauges { memory, decoder_percent: None, power_w: None, ..all.gauges };
         let pci = Some(PciAddress { domain: 0, bus: 0x3c, device: 0 });
-        let some = Gpu { gauges: some, pci, pids: vec![], ..all.clone() };
+        let instance = |number: u32| Instance {
+            uuid: Some(0x0123_4567_89ab_cdef_0123_0000_0000_0000 + u128::from(number)),
+            memory: Some([(7 << 30) + u64::from(number), 10 << 30]),
+            pids: vec![4711 + 2 * number, 4712 + 2 * number],
+        };
+        let instances = vec![instance(3), instance(4)];
+        let some = Gpu { gauges: some, pci, pids: vec![], instances, ..all.clone() };
         let expected = vec![all, some, Gpu::default(), Gpu::default()];
         assert_eq!(driver.read(), expected);
         assert_eq!(driver.read(), expected, "each time");
+        let of = |uuid: &str, pid| Place { pid: Some(pid), pci, uuid: parse_uuid(uuid) };
+        for (place, memory) in [
+            (of("01234567-89ab-cdef-0123-000000000004", 1), Some([(7 << 30) + 4, 10 << 30])),
+            (of("01234567-89ab-cdef-0123-000000000003", 4719), Some([(7 << 30) + 3, 10 << 30])),
+            (of("", 4719), Some([(7 << 30) + 4, 10 << 30])),
+            (of("01234567-89ab-cdef-0123-000000000009", 1), None),
+        ] {
+            let found = expected[1].gauges_of(&place);
+            assert_eq!(
+                found,
+                Gauges { memory, ..expected[1].gauges },
+                "the memory of the instance, never of the whole GPU"
+            );
+            assert_eq!(expected[0].gauges_of(&place), expected[0].gauges);
+        }
         // The driver is unloaded, as during an update, and loaded again.
         // SAFETY: the library is the one above, and the names those of ints in it.
         let (set, begun) = unsafe {

@@ -6,7 +6,7 @@ use nvml_wrapper_sys::bindings::{
     NvmlLib, nvmlDevice_t, nvmlMemory_v2_t, nvmlPciInfo_t, nvmlProcessInfo_t, nvmlReturn_t, nvmlUtilization_t,
 };
 
-use super::{Gpu, PciAddress};
+use super::{Gpu, Instance, PciAddress, parse_uuid};
 use crate::protocol::snapshot::Gauges;
 
 const SUCCESS: nvmlReturn_t = nvml_wrapper_sys::bindings::nvmlReturn_enum_NVML_SUCCESS;
@@ -59,7 +59,31 @@ impl Nvml {
             })
             .map(|milliwatts: c_uint| milliwatts as f32 / 1000.0),
         };
-        Gpu { uuid: self.uuid(device), pci: self.pci(device), gauges, pids: self.pids(device).unwrap_or_default() }
+        Gpu {
+            uuid: self.uuid(device),
+            pci: self.pci(device),
+            gauges,
+            pids: self.pids(device).unwrap_or_default(),
+            instances: self.instances(device),
+        }
+    }
+
+    /// The MIG instances of a GPU.
+    fn instances(&self, device: nvmlDevice_t) -> Vec<Instance> {
+        // SAFETY: the call writes a number.
+        let most = value(|count| unsafe { Some(self.0.nvmlDeviceGetMaxMigDeviceCount.as_ref().ok()?(device, count)) });
+        let instance = |index: c_uint| {
+            let mut instance: nvmlDevice_t = std::ptr::null_mut();
+            // SAFETY: the call writes a handle that is valid as long as the library is loaded.
+            let code =
+                unsafe { self.0.nvmlDeviceGetMigDeviceHandleByIndex.as_ref().ok()?(device, index, &mut instance) };
+            (code == SUCCESS).then(|| Instance {
+                uuid: self.uuid(instance).as_deref().and_then(parse_uuid),
+                memory: self.memory(instance),
+                pids: self.pids(instance).unwrap_or_default(),
+            })
+        };
+        (0..most.unwrap_or(0)).filter_map(instance).collect()
     }
 
     /// Used and total bytes.

@@ -10,7 +10,7 @@ use reeldeck_common::failure::{Attempt, FailureFile};
 use reeldeck_common::feature::{CheckpointId, ExpectedFrom, Feature, FrameCounts, Header, Matrix, Provenance};
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::{Answer, Facts, Level, Order, Probed, Verdict};
-use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init, Nvdec, Report, ToWorker, VERSION, line};
+use reeldeck_common::protocol::{CheckpointSource, FoundGpu, FromWorker, Init, Nvdec, Report, ToWorker, VERSION, line};
 use reeldeck_common::recipe::{BUILT_IN, Precision, Recipe};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
@@ -154,7 +154,11 @@ fn from_worker() -> Vec<FromWorker> {
     };
     vec![
         FromWorker::Ready { version: VERSION, device: "CPU, 2 threads".into(), load_ms: 250 },
-        FromWorker::Gpu { pci: Some("0000:3b:00.0".into()), free: Some(8 << 30) },
+        FromWorker::Gpu(FoundGpu {
+            pci: Some("0000:3b:00.0".into()),
+            uuid: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
+            free: None,
+        }),
         FromWorker::Fatal { failure: failure() },
         FromWorker::Progress { job: 1, clips: 50, of: Some(100), frames: 300 },
         FromWorker::Done { job: u64::MAX, report },

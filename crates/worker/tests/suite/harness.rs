@@ -13,7 +13,7 @@ use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::error::Failure;
 use reeldeck_common::feature::CheckpointId;
 use reeldeck_common::limits::Limits;
-use reeldeck_common::protocol::{self, CheckpointSource, FromWorker, Init, JobId, Report, ToWorker, VERSION};
+use reeldeck_common::protocol::{self, CheckpointSource, FoundGpu, FromWorker, Init, JobId, Report, ToWorker, VERSION};
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use reeldeck_video::synth::{self, Synth};
@@ -105,7 +105,7 @@ pub struct Worker {
     results: BTreeMap<JobId, FromWorker>,
     pub warnings: Vec<String>,
     /// What the worker has reported about its GPU.
-    pub gpu: Option<FromWorker>,
+    pub gpu: Option<FoundGpu>,
 }
 
 /// A worker that has ended.
@@ -182,7 +182,7 @@ impl Worker {
             match message.unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&line))) {
                 FromWorker::Progress { .. } => {}
                 FromWorker::Warning { text } => self.warnings.push(text),
-                gpu @ FromWorker::Gpu { .. } => self.gpu = Some(gpu),
+                FromWorker::Gpu(gpu) => self.gpu = Some(gpu),
                 message => return Some(message),
             }
         }

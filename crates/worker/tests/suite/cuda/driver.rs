@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use reeldeck_common::error::ErrorKind;
-use reeldeck_common::protocol::{FromWorker, Init};
+use reeldeck_common::protocol::{FoundGpu, FromWorker, Init};
 use reeldeck_common::recipe::Precision;
 
 use super::worker;
@@ -34,7 +34,28 @@ fn the_worker_reports_its_gpu_before_it_is_ready() {
     let (_folder, path) = driver();
     let mut worker = worker(&on_gpu(Precision::Fp32), &[("LD_LIBRARY_PATH", &path), ("FAKE_FREE_MIB", "7168")]);
     worker.expect_ready();
-    assert_eq!(worker.gpu, Some(FromWorker::Gpu { pci: Some("0000:29:00.0".into()), free: Some(7 << 30) }));
+    assert_eq!(
+        worker.gpu,
+        Some(FoundGpu {
+            pci: Some("0000:29:00.0".into()),
+            uuid: Some("01234567-89ab-cdef-0123-000000000029".into()),
+            free: Some(7 << 30)
+        })
+    );
+    worker.finish();
+}
+
+/// After a start without a screen, the driver has to start a setuid program, which loads its kernel module.
+#[test]
+fn the_worker_gives_up_its_privileges_after_the_driver_has_started() {
+    let (folder, path) = driver();
+    let status = folder.path().join("status");
+    let environment = [("LD_LIBRARY_PATH", path.as_str()), ("FAKE_STATUS", status.to_str().unwrap())];
+    let mut worker = worker(&on_gpu(Precision::Fp32), &environment);
+    worker.expect_ready();
+    let given_up = |path: &Path| fs::read_to_string(path).unwrap().contains("NoNewPrivs:\t1");
+    assert!(!given_up(&status), "while the driver starts");
+    assert!(given_up(&Path::new("/proc").join(worker.id().to_string()).join("status")), "before the first video");
     worker.finish();
 }
 

@@ -11,6 +11,11 @@
 //   FAKE_CUDA_LOSE=N      every copy to or from a device fails after N of them: the device is lost
 //   FAKE_CUDA_IGNORE=W    a step of the caller has no effect, as if the caller had forgotten it: `block` (a stream waits for another),
 //                         `query` (the host waits), `record_stream`, `record_event` (the allocators learn of a use)
+//   FAKE_CUDA_FUSED=W     fused convolutions: `stem` (those of three channels have no algorithm), `wrong` (off by one per cent),
+//                         `summand` (they add zero times what was in the memory of their output, which keeps its last content),
+//                         N (all after the N-th one fail with an unknown text)
+//   FAKE_CUDA_ROWS=N      every convolution over more than N frames or clips fails with an unknown text
+//   FAKE_CUDA_TF32=1      products are those of TF32, whatever was asked for
 //   FAKE_CUDA_CONTEXTS=F  the numbers of the devices on which a context was created are appended to the file F
 #include <ATen/ATen.h>
 #include <ATen/core/CachingHostAllocator.h>
@@ -50,6 +55,11 @@ long number_from(const char *name) {
 bool is_ignored(const char *step) {
   const char *name = std::getenv("FAKE_CUDA_IGNORE");
   return name && std::strcmp(name, step) == 0;
+}
+
+bool is_fused(const char *fault) {
+  const char *name = std::getenv("FAKE_CUDA_FUSED");
+  return name && std::strcmp(name, fault) == 0;
 }
 
 Device device_of(DeviceIndex index) { return Device(DeviceType::CUDA, index); }
@@ -217,6 +227,9 @@ struct Block {
   uint64_t number = 0;
 };
 
+// With FAKE_CUDA_FUSED=summand: free memory by its size, as in the real allocator, which does not clear it.
+std::multimap<size_t, void *> cached;
+
 // Frees memory. If copies that have not run yet use it, it stays until the process ends, and keeps its content only if the allocator
 // knows their streams. Otherwise its next owner would overwrite it.
 void free_block(void *context) {
@@ -229,14 +242,23 @@ void free_block(void *context) {
   for (const auto &[stream, queue] : queues)
     for (const Copy &copy : queue.pending)
       if (within(copy.from) || within(copy.to)) is_used = true, is_known &= block->streams.count(stream) > 0;
-  if (!is_used || !is_known) std::memset(block->memory, GARBAGE, block->bytes);
-  if (!is_used) std::free(block->memory);
+  const bool is_cached = !is_used && is_fused("summand");
+  if (!is_cached && (!is_used || !is_known)) std::memset(block->memory, GARBAGE, block->bytes);
+  if (is_cached) cached.insert({block->bytes, block->memory});
+  else if (!is_used) std::free(block->memory);
   delete block;
 }
 
 Stream stream_of_thread(const Device &device) { return Stream(Stream::UNSAFE, device, current_streams[device.index()]); }
 
 Block *allocate(size_t bytes) {
+  const Guard guard(mutex);
+  // The memory that was freed last.
+  if (auto found = cached.upper_bound(bytes); found != cached.begin() && (--found)->first == bytes) {
+    auto *block = new Block{found->second, bytes};
+    cached.erase(found);
+    return block;
+  }
   auto *block = new Block{std::malloc(std::max<size_t>(bytes, 1)), bytes};
   std::memset(block->memory, GARBAGE, bytes);
   return block;
@@ -374,28 +396,70 @@ void record_stream(at::Tensor &tensor, Stream stream) {
   if (!is_ignored("record_stream")) block_of(tensor)->streams.insert(key_of(stream));
 }
 
+void check_rows(const at::Tensor &x) {
+  const long most = number_from("FAKE_CUDA_ROWS");
+  TORCH_CHECK(most < 0 || x.size(0) <= most, "a text that no version has had so far");
+}
+
+// A factor as TF32 has it.
+at::Tensor shortened(const at::Tensor &x) {
+  if (!std::getenv("FAKE_CUDA_TF32") || x.scalar_type() != at::kFloat) return x;
+  at::Tensor rounded = x.clone();
+  at::Tensor bits = rounded.view(at::kInt);
+  bits.add_(0x1000).bitwise_and_(~0x1fff);
+  return rounded;
+}
+
+// The faults of a fused convolution.
+void check_fused(const at::Tensor &x) {
+  static std::atomic<long> calls{0};
+  const long most = number_from("FAKE_CUDA_FUSED");
+  TORCH_CHECK(!is_fused("stem") || x.size(1) != 3, "GET was unable to find an engine to execute this computation");
+  TORCH_CHECK(most <= 0 || ++calls <= most, "a text that no version has had so far");
+}
+
+// Its output, with the faults of its numbers.
+at::Tensor fused(const at::Tensor &y, Device device) {
+  at::Tensor output = at::empty_like(y, y.options().device(device));
+  if (is_fused("summand")) y.add_(on_host(output), 0);
+  output.copy_(is_fused("wrong") ? y * 1.01 : y);
+  return output;
+}
+
 at::Tensor conv_relu(const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias, at::IntArrayRef stride,
                      at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups) {
   check_device();
+  check_rows(x);
+  check_fused(x);
   const Kernel kernel;
   std::optional<at::Tensor> on_cpu;
   if (bias) on_cpu = input(*bias);
-  return at::conv2d(input(x), input(weight), on_cpu, stride, padding, dilation, groups).relu().to(x.device());
+  const auto y = at::conv2d(shortened(input(x)), shortened(input(weight)), on_cpu, stride, padding, dilation, groups);
+  return fused(y.relu(), x.device());
 }
 
 at::Tensor conv_add_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &sum, const std::optional<at::Scalar> &,
                          const std::optional<at::Tensor> &bias, at::IntArrayRef stride, at::IntArrayRef padding,
                          at::IntArrayRef dilation, int64_t groups) {
   check_device();
+  check_rows(x);
+  check_fused(x);
   const Kernel kernel;
   std::optional<at::Tensor> on_cpu;
   if (bias) on_cpu = input(*bias);
-  auto y = at::conv2d(input(x), input(weight), on_cpu, stride, padding, dilation, groups);
-  return (y + input(sum)).relu().to(x.device());
+  const auto y = at::conv2d(shortened(input(x)), shortened(input(weight)), on_cpu, stride, padding, dilation, groups);
+  return fused((y + input(sum)).relu(), x.device());
 }
 
 void on_cpu(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
   const Kernel kernel;
+  if (op.schema().name().find("conv") != std::string::npos) {
+    // The input, and after it the weights.
+    const size_t first = stack->size() - op.schema().arguments().size();
+    check_rows((*stack)[first].toTensor());
+    for (const size_t at : {first, first + 1})
+      if (std::getenv("FAKE_CUDA_TF32")) (*stack)[at] = shortened((*stack)[at].toTensor().cpu()).to((*stack)[at].toTensor().device());
+  }
   at::native::cpu_fallback(op, stack, false);
 }
 

@@ -1,0 +1,101 @@
+//! What a worker does about a GPU that computes something else than the CPU, or fails for a reason that is not known.
+
+use std::path::{Path, PathBuf};
+
+use reeldeck_common::error::ErrorKind;
+use reeldeck_common::feature::Feature;
+use reeldeck_common::protocol::{FromWorker, Init, ToWorker};
+use reeldeck_common::recipe::Precision;
+
+use super::{difference, extract, videos, worker};
+use crate::harness::{Worker, init, job, tiny_recipe};
+
+/// What the fake GPU says about failures of a kind that the worker does not know.
+const UNKNOWN: &str = "a text that no version has had so far";
+
+fn on_gpu() -> Init {
+    Init { device: "cuda:1".into(), ..init(tiny_recipe()) }
+}
+
+fn features_of_the_cpu(folder: &Path, videos: &[PathBuf]) -> Vec<Feature> {
+    let mut by_cpu = Worker::start(&init(tiny_recipe()));
+    let expected = extract(&mut by_cpu, videos, &folder.join("cpu"));
+    by_cpu.finish();
+    expected
+}
+
+/// As the engine orders it: with the default number of clips in a pass.
+fn in_large_passes(number: u64, path: &Path, feature: &Path) -> ToWorker {
+    let ToWorker::Extract { job, video, path, feature, .. } = job(number, path, feature) else { panic!() };
+    ToWorker::Extract { job, video, path, feature, batch: 20 }
+}
+
+#[test]
+fn fused_convolutions_that_fail_or_are_wrong_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = videos(folder.path());
+    let expected = features_of_the_cpu(folder.path(), &videos);
+    // The first clip runs 49 of them; the others fail in the middle of a video.
+    for (fault, says) in [
+        ("stem", "unable to find an engine"),
+        ("wrong", "its results are off by"),
+        ("summand", "its results are off by NaN"),
+        ("1", UNKNOWN),
+        ("60", UNKNOWN),
+    ] {
+        let mut worker = worker(&on_gpu(), &[("FAKE_CUDA_FUSED", fault)]);
+        worker.expect_ready();
+        let features = extract(&mut worker, &videos, &folder.path().join(fault));
+        let ended = worker.finish();
+        assert!(ended.stderr.contains("a fused convolution is not used"), "{fault}: {}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{fault}: {}", ended.stderr);
+        for (feature, expected) in features.iter().zip(&expected) {
+            let difference = difference(feature, expected);
+            assert!(difference <= 1e-5, "{fault}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn a_pass_that_fails_for_an_unknown_reason_is_run_again_in_halves() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = videos(folder.path());
+    let expected = features_of_the_cpu(folder.path(), &videos);
+    // Groups of 32 frames, and 5 clips of 8 frames.
+    let mut halving = worker(&on_gpu(), &[("FAKE_CUDA_ROWS", "24")]);
+    halving.expect_ready();
+    for (number, (path, expected)) in videos.iter().zip(&expected).enumerate() {
+        let feature = folder.path().join(format!("half-{number}"));
+        halving.send(&in_large_passes(number as u64, path, &feature));
+        halving.expect_done(number as u64);
+        let difference = difference(&Feature::read(&feature).unwrap(), expected);
+        assert!(difference <= 1e-5, "{number}: {difference}");
+    }
+    let ended = halving.finish();
+    assert!(ended.stderr.contains("works with half the frames") && ended.stderr.contains(UNKNOWN), "{}", ended.stderr);
+    // Halves are too large, too.
+    let mut failing = worker(&on_gpu(), &[("FAKE_CUDA_ROWS", "8")]);
+    failing.expect_ready();
+    failing.send(&in_large_passes(7, &videos[0], &folder.path().join("failed")));
+    let failure = failing.expect_failed(7);
+    assert!(failure.kind == ErrorKind::Internal && failure.line().contains(UNKNOWN), "{failure:?}");
+    failing.finish();
+}
+
+#[test]
+fn a_gpu_that_shortens_products_is_refused_for_fp32() {
+    for precision in [Precision::Fp32, Precision::Tf32] {
+        let mut init = on_gpu();
+        init.recipe.precision = precision;
+        let mut worker = worker(&init, &[("FAKE_CUDA_TF32", "1")]);
+        match (precision, worker.next()) {
+            (Precision::Tf32, Some(FromWorker::Ready { .. })) => drop(worker.finish()),
+            (Precision::Fp32, Some(FromWorker::Fatal { failure })) => {
+                assert_eq!(failure.kind, ErrorKind::Device, "{failure:?}");
+                let text = failure.line();
+                assert!(text.contains("the network on Cuda(1) is off by") && text.contains("TF32"), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
