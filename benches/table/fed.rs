@@ -79,6 +79,7 @@ pub fn print(options: &Options, name: &str, precision: &str, unfused: bool) {
         "fp16" => Precision::Fp16,
         other => panic!("no precision {other}"),
     };
+    device::set_arithmetic(precision).unwrap();
     let peak = peak(device, device::kind(precision), &size);
     let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
     let Model::Slowonly(model) = &recipe.model else { panic!("a SlowOnly recipe") };

@@ -19,7 +19,7 @@ from programs import ROOT, Programs, link, make_videos
 from sampler import Sampler
 from watch import run
 
-# Videos to compare, of all lengths and with an odd number of lines: size, frames, consecutive B-frames.
+# Videos to compare: size, frames, consecutive B-frames.
 SHORT = [("256p", 280, 0), ("360p", 60, 3), ("360p", 280, 3), ("720p", 130, 2)]
 # Videos to measure: two minutes, as in HACS, where most videos have 360 lines.
 LONG = [("360p", 3600, 3), ("720p", 3600, 3)]

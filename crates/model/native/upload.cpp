@@ -3,6 +3,7 @@
 //
 // Every function returns null, or an error message as a C string that the caller frees. Tensors are pointers to at::Tensor,
 // as in tch.
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/Event.h>
@@ -29,6 +30,14 @@ extern "C" {
 // Makes a device the current one of this thread.
 char *reeldeck_set_device(int8_t index) {
   return guarded([&] { c10::impl::VirtualGuardImpl(kind).setDevice(c10::Device(kind, index)); });
+}
+
+// Whether convolutions and matrix products of fp32 numbers use TF32. By default, libtorch allows it for convolutions only.
+char *reeldeck_allow_tf32(bool is_allowed) {
+  return guarded([&] {
+    at::globalContext().setAllowTF32CuDNN(is_allowed);
+    at::globalContext().setAllowTF32CuBLAS(is_allowed);
+  });
 }
 
 // Takes a stream from the global pool of a device.

@@ -133,6 +133,16 @@ fn loaded_by_name(folder: &Path) -> Vec<PathBuf> {
 
 unsafe extern "C" {
     fn reeldeck_set_device(index: i8) -> *mut c_char;
+    fn reeldeck_allow_tf32(is_allowed: bool) -> *mut c_char;
+}
+
+/// Selects the arithmetic of all GPUs for fp32 numbers. By default, libtorch uses TF32 for convolutions and not for products.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn set_arithmetic(precision: Precision) -> Result<(), ModelError> {
+    // SAFETY: the call sets two flags.
+    check(unsafe { reeldeck_allow_tf32(precision == Precision::Tf32) })
 }
 
 /// Makes a GPU the current one of this thread. Otherwise CUDA opens a context on GPU 0, too, when this thread requests pinned

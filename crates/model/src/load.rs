@@ -8,6 +8,7 @@ use tch::Device;
 use crate::algorithms::Choice;
 use crate::backbone::{Backbone, Family, Setup};
 use crate::checkpoint;
+use crate::device;
 use crate::error::ModelError;
 use crate::network::Network;
 use crate::seeded;
@@ -56,6 +57,7 @@ fn on_trial(
     setup: &Setup<'_>,
     build: impl Fn(&Setup<'_>) -> Result<Box<dyn Backbone>, ModelError>,
 ) -> Result<Box<dyn Backbone>, ModelError> {
+    device::set_arithmetic(setup.precision)?;
     let model = build(setup)?;
     trial::run(&*model, setup, build)?;
     Ok(model)

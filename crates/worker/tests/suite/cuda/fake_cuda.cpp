@@ -15,7 +15,7 @@
 //                         `summand` (they add zero times what was in the memory of their output, which keeps its last content),
 //                         N (all after the N-th one fail with an unknown text)
 //   FAKE_CUDA_ROWS=N      every convolution over more than N frames or clips fails with an unknown text
-//   FAKE_CUDA_TF32=1      products are those of TF32, whatever was asked for
+//   FAKE_CUDA_TF32=1      products are those of TF32, whatever libtorch's flags say
 //   FAKE_CUDA_CONTEXTS=F  the numbers of the devices on which a context was created are appended to the file F
 #include <ATen/ATen.h>
 #include <ATen/core/CachingHostAllocator.h>
@@ -401,9 +401,15 @@ void check_rows(const at::Tensor &x) {
   TORCH_CHECK(most < 0 || x.size(0) <= most, "a text that no version has had so far");
 }
 
+// Whether products are those of TF32, in convolutions or others.
+bool is_shortened(bool is_conv) {
+  const at::Context &context = at::globalContext();
+  return std::getenv("FAKE_CUDA_TF32") || (is_conv ? context.allowTF32CuDNN() : context.allowTF32CuBLAS());
+}
+
 // A factor as TF32 has it.
-at::Tensor shortened(const at::Tensor &x) {
-  if (!std::getenv("FAKE_CUDA_TF32") || x.scalar_type() != at::kFloat) return x;
+at::Tensor shortened(const at::Tensor &x, bool is_conv = true) {
+  if (!is_shortened(is_conv) || x.scalar_type() != at::kFloat) return x;
   at::Tensor rounded = x.clone();
   at::Tensor bits = rounded.view(at::kInt);
   bits.add_(0x1000).bitwise_and_(~0x1fff);
@@ -451,15 +457,24 @@ at::Tensor conv_add_relu(const at::Tensor &x, const at::Tensor &weight, const at
   return fused((y + input(sum)).relu(), x.device());
 }
 
+at::Tensor reshape_alias(const at::Tensor &self, at::IntArrayRef size, at::IntArrayRef stride) {
+  return at::native::as_strided_tensorimpl(self, size, stride, self.storage_offset());
+}
+
 void on_cpu(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
+  // libtorch would return a copy, whose numbers are lost.
+  for (const auto &output : op.schema().returns())
+    TORCH_CHECK(!output.alias_info() || output.alias_info()->isWrite(), "the fake GPU lacks the view ", op.schema().name());
   const Kernel kernel;
-  if (op.schema().name().find("conv") != std::string::npos) {
-    // The input, and after it the weights.
-    const size_t first = stack->size() - op.schema().arguments().size();
-    check_rows((*stack)[first].toTensor());
-    for (const size_t at : {first, first + 1})
-      if (std::getenv("FAKE_CUDA_TF32")) (*stack)[at] = shortened((*stack)[at].toTensor().cpu()).to((*stack)[at].toTensor().device());
-  }
+  const std::string &name = op.schema().name();
+  const bool is_conv = name.find("conv") != std::string::npos;
+  const size_t first = stack->size() - op.schema().arguments().size();
+  if (is_conv) check_rows((*stack)[first].toTensor());
+  if ((is_conv || name.find("mm") != std::string::npos) && is_shortened(is_conv))
+    // Summand, input and weights, whichever there are, but no output.
+    for (size_t at = first; at < std::min(first + 3, stack->size()); at++)
+      if ((*stack)[at].isTensor() && !op.schema().arguments()[at - first].alias_info())
+        (*stack)[at] = shortened((*stack)[at].toTensor().cpu(), is_conv).to((*stack)[at].toTensor().device());
   at::native::cpu_fallback(op, stack, false);
 }
 
@@ -473,6 +488,7 @@ TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   m.impl("record_stream", record_stream);
   m.impl("as_strided", at::native::as_strided_tensorimpl);
   m.impl("view", at::native::view);
+  m.impl("_reshape_alias", reshape_alias);
   m.impl("cudnn_convolution_relu", conv_relu);
   m.impl("cudnn_convolution_add_relu", conv_add_relu);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::feature::Feature;
 use reeldeck_common::protocol::{FromWorker, Init, ToWorker};
-use reeldeck_common::recipe::Precision;
+use reeldeck_common::recipe::{Model, Precision, Recipe, SlowFast, VideoMae};
 
 use super::{difference, extract, videos, worker};
 use crate::harness::{Worker, init, job, tiny_recipe};
@@ -28,6 +28,38 @@ fn features_of_the_cpu(folder: &Path, videos: &[PathBuf]) -> Vec<Feature> {
 fn in_large_passes(number: u64, path: &Path, feature: &Path) -> ToWorker {
     let ToWorker::Extract { job, video, path, feature, .. } = job(number, path, feature) else { panic!() };
     ToWorker::Extract { job, video, path, feature, batch: 20 }
+}
+
+#[test]
+fn all_families_of_networks_have_the_arithmetic_of_the_precision() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = videos(folder.path());
+    let slowfast =
+        SlowFast { depth: 50, tau: 4, alpha: 4, beta_inv: 4, fusion_kernel: 5, base_channels: 8, classes: Some(5) };
+    let videomae =
+        VideoMae { patch: 16, width: 48, depth: 2, heads: 4, mlp_ratio: 4.0, frames: 8, tubelet: 2, classes: Some(5) };
+    for (name, model) in [("slowfast", Model::Slowfast(slowfast)), ("videomae", Model::Videomae(videomae))] {
+        let by_cpu = init(Recipe { model, ..tiny_recipe() });
+        let by_gpu = Init { device: "cuda:1".into(), ..by_cpu.clone() };
+        let mut in_tf32 = by_gpu.clone();
+        in_tf32.recipe.precision = Precision::Tf32;
+        let features = [by_cpu, by_gpu, in_tf32].map(|init| {
+            let mut worker = worker(&init, &[]);
+            worker.expect_ready();
+            let features = extract(
+                &mut worker,
+                &videos,
+                &folder.path().join(format!("{name}-{}-{:?}", init.device, init.recipe.precision)),
+            );
+            worker.finish();
+            features
+        });
+        for ((expected, exact), shortened) in features[0].iter().zip(&features[1]).zip(&features[2]) {
+            let differences = [exact, shortened].map(|feature| difference(feature, expected));
+            assert!(differences[0] <= 1e-5, "{name}: {differences:?}");
+            assert!((1e-4..0.1).contains(&differences[1]), "{name} in TF32: {differences:?}");
+        }
+    }
 }
 
 #[test]
