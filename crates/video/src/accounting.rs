@@ -46,11 +46,18 @@ impl FrameAccount {
         if let Some(reason) = structure.unreadable {
             return Err(VideoError::DamagedHeader(reason.to_owned()));
         }
-        if media.container() == "mxf" && media.duration_ticks() > 0 {
-            let amount = Amount::Frames(media.duration_ticks());
-            structure
-                .declarations
-                .insert(0, Declaration { amount, source: ExpectedFrom::TrackStatistics, always: false });
+        let ticks = media.duration_ticks();
+        let amount = match media.container().as_str() {
+            "mxf" => Some(Amount::Frames(ticks)),
+            // Where the last page of an Ogg file is there, it has the time at which the track ends.
+            "ogg" if structure.end == End::Complete => {
+                Some(Amount::Seconds { seconds: ticks as f64 * media.tick(), from_zero: false })
+            }
+            _ => None,
+        };
+        if let Some(amount) = amount.filter(|_| ticks > 0) {
+            let declaration = Declaration::if_incomplete(amount, ExpectedFrom::TrackStatistics);
+            structure.declarations.insert(0, declaration);
         }
         let index = PacketIndex::scan(media, limits, &structure, look)?;
         Ok(Self::new(index, structure, media.index_entries(), media.tick()))
@@ -65,6 +72,13 @@ impl FrameAccount {
         let declared = declared
             .clone()
             .find_map(|declaration| Some((account.declared(declaration, entries)?, declaration.source)));
+        // FFmpeg gives up at long gaps in Ogg and MPEG-TS. Only the size of the file tells how much follows.
+        let by_size = || {
+            let amount = Amount::Share(account.index.read_share?);
+            let unread = Declaration::if_incomplete(amount, ExpectedFrom::Nothing);
+            Some((account.declared(&unread, entries)?, unread.source))
+        };
+        let declared = declared.or_else(by_size);
         let there = account.index.shown + account.index.missing_inside.max(account.structure.lost);
         (account.expected, account.source) = match declared {
             Some((frames, source)) => (frames.max(there), source),
@@ -117,7 +131,11 @@ impl FrameAccount {
                     _ => scaled(there as f64 * declared / seconds),
                 }
             }
-            Amount::Share(share) => (share > 0.0).then(|| scaled(shown as f64 / share))?,
+            Amount::Share(share) => {
+                // Frames that are listed and are zeros belong to the other share.
+                let there = shown.saturating_sub(self.index.flaws.zeroed) as f64;
+                (share > 0.0).then(|| scaled(there / share))?
+            }
         }
     }
 

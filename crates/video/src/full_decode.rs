@@ -8,9 +8,9 @@ use reeldeck_common::limits::Limits;
 use crate::convert::{Converter, Rgb};
 use crate::decode::{self, Visitor};
 use crate::error::VideoError;
-use crate::media::{Media, Rotation};
+use crate::media::Media;
 use crate::memory;
-use crate::rotate;
+use crate::rotate::{self, Rotation};
 
 /// A whole picture as displayed.
 pub struct RgbFrame<'a> {

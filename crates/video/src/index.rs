@@ -45,6 +45,8 @@ pub(crate) struct PacketIndex {
     /// Frames that are missing between the last ones, by their times: in a file that is cut, some of those that would have come
     /// after it are shown before its last frame.
     pub missing_last: u64,
+    /// Which share of the file lies in front of damage at which FFmpeg gave up, 0 to 1.
+    pub read_share: Option<f64>,
     /// Duration of the packet that is shown last, in ticks; 0 if it is not known.
     pub last_duration: i64,
     /// Time of the first frame and of the last packet in the file, in ticks.
@@ -244,8 +246,10 @@ impl<'a> Scan<'a> {
     }
 
     fn finish(self, media: &Media, limits: &Limits, structure: &Structure) -> Result<PacketIndex, VideoError> {
-        let Self { mut index, counter, rules, untimed, tail, end, spans, is_ts, .. } = self;
+        let Self { mut index, counter, rules, untimed, tail, end, spans, is_ts, breaks, .. } = self;
         index.flaws = rules.flaws();
+        let unread = breaks.first().filter(|_| media.has_given_up());
+        index.read_share = unread.map(|at| *at as f64 / media.stamp().size.max(1) as f64);
         index.last_duration = tail.1;
         index.times.sort_unstable();
         let times = all_times(&index.times, untimed)?;

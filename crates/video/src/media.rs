@@ -13,27 +13,13 @@ use crate::codec::{self, CodecId};
 use crate::container::{self, StreamId, Structure};
 use crate::decoder::{DecodeError, Decoder, PixelLimit};
 use crate::error::VideoError;
-use crate::ffi_enums;
 use crate::ffmpeg_info::init;
 use crate::fields::FrameCounter;
 use crate::input::{Input, OpenError};
 use crate::memory;
 use crate::nvdec::Nvdec;
 use crate::resample::Clock;
-
-/// How a frame must be rotated for display, clockwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rotation {
-    /// Not at all.
-    #[default]
-    None,
-    /// By 90 degrees.
-    Quarter,
-    /// By 180 degrees.
-    Half,
-    /// By 270 degrees.
-    ThreeQuarters,
-}
+use crate::rotate::{self, Rotation};
 
 /// An open file and its best video stream.
 pub(crate) struct Media {
@@ -45,9 +31,11 @@ pub(crate) struct Media {
     /// Bytes of the file beyond its end, as the boxes of an MP4 file claim.
     missing: u64,
     /// An MP4 file with an index, and without any data.
-    has_only_headers: bool,
+    has_no_data: bool,
     limit: PixelLimit,
     rotation: Rotation,
+    /// FFmpeg gave up, and not at the end of the file.
+    has_given_up: bool,
 }
 
 impl Media {
@@ -85,9 +73,10 @@ impl Media {
             stream: 0,
             stamp: SourceStamp::of(&metadata),
             missing: boxes.missing,
-            has_only_headers: boxes.index.is_some() && boxes.data == 0,
+            has_no_data: boxes.index.is_some() && boxes.data == 0,
             limit: PixelLimit::new(limits),
             rotation: Rotation::None,
+            has_given_up: false,
         };
         match media.choose_stream() {
             // FFmpeg leaves out streams that it has no memory for.
@@ -104,7 +93,7 @@ impl Media {
             return Err(VideoError::NoVideoStream);
         }
         self.stream = stream.index();
-        self.rotation = rotation(&stream);
+        self.rotation = rotate::of_stream(&stream);
         let chosen = self.stream;
         for mut other in self.input.context_mut().streams_mut() {
             if other.index() != chosen {
@@ -194,11 +183,19 @@ impl Media {
                             Err(VideoError::NoMemory("read the file"))
                         }
                         None if memory::is_short() => Err(VideoError::NoMemory("read the file")),
-                        None => Ok(false),
+                        None => {
+                            self.has_given_up = error != ff::Error::Eof;
+                            Ok(false)
+                        }
                     };
                 }
             }
         }
+    }
+
+    /// Whether FFmpeg gave up at damage when it read the last packet, instead of reaching the end of the file.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.has_given_up
     }
 
     /// What the container's own structure says of the stream.
@@ -342,12 +339,14 @@ impl Media {
 
     /// Why a video gave no frame at all.
     pub(crate) fn no_frames(&self) -> VideoError {
-        if self.missing > 0 {
-            VideoError::NotAVideo("it ends before its first picture; download it again".into())
-        } else if self.has_only_headers {
-            VideoError::OnlyHeaders
-        } else {
-            VideoError::NoFrames
+        if !self.has_no_data && self.missing == 0 {
+            return VideoError::NoFrames;
+        }
+        // An index that lists no frames belongs to a stream of segments.
+        let table = self.structure().ok().and_then(|structure| structure.table);
+        match table.is_some_and(|table| table.samples() == 0) {
+            true if self.missing == 0 => VideoError::OnlyHeaders,
+            _ => VideoError::NotAVideo("it ends before its first picture; download it again".into()),
         }
     }
 }
@@ -363,28 +362,5 @@ fn unreadable(file: &File, is_mp4: bool, error: ff::Error) -> VideoError {
     match container::guess(&start[..read]) {
         Some(name) => VideoError::DamagedHeader(format!("it begins like a file of {name}, and cannot be read further")),
         None => VideoError::NotAVideo(format!("no known container ({error})")),
-    }
-}
-
-fn rotation(stream: &ff::Stream) -> Rotation {
-    let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX as i32;
-    // SAFETY: the side data belongs to the stream, which is alive.
-    let is_matrix = |data: &ff::packet::SideData| unsafe { ffi_enums::read(&raw const (*data.as_ptr()).type_) } == kind;
-    let matrix = stream.side_data().find(is_matrix);
-    let Some(matrix) = matrix else { return Rotation::None };
-    let words: Vec<i32> = matrix.data().as_chunks::<4>().0.iter().map(|b| i32::from_ne_bytes(*b)).collect();
-    if words.len() < 9 {
-        return Rotation::None;
-    }
-    // SAFETY: the matrix has the nine integers that the function reads.
-    let degrees = -unsafe { ffi::av_display_rotation_get(words.as_ptr()) };
-    if !degrees.is_finite() {
-        return Rotation::None;
-    }
-    match degrees.rem_euclid(360.0) {
-        d if (d - 90.0).abs() < 1.0 => Rotation::Quarter,
-        d if (d - 180.0).abs() < 1.0 => Rotation::Half,
-        d if (d - 270.0).abs() < 1.0 => Rotation::ThreeQuarters,
-        _ => Rotation::None,
     }
 }

@@ -83,8 +83,8 @@ fn split(pairs: &[u8], u: &mut [u8], v: &mut [u8]) {
 mod tests {
     use super::*;
     use crate::ffmpeg_info::init;
-    use crate::media::Rotation;
     use crate::picture::Cropper;
+    use crate::rotate::Rotation;
     use ff::color::{Range, Space};
     use ff::format::Pixel;
     use proptest::prelude::*;

@@ -7,9 +7,8 @@ use reeldeck_common::recipe::Transform;
 use crate::convert::{self, Converter, Rgb};
 use crate::error::VideoError;
 use crate::geometry::Geometry;
-use crate::media::Rotation;
 use crate::resize::{Resizer, RgbPicture};
-use crate::rotate;
+use crate::rotate::{self, Rotation};
 use crate::yuv::Yuv420;
 
 /// Makes crops of frames. Keeps state that depends only on their size and format.

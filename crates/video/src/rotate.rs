@@ -6,8 +6,44 @@ use ffmpeg_next as ff;
 use crate::convert::Rgb;
 use crate::error::VideoError;
 use crate::ffi_enums;
-use crate::media::Rotation;
 use crate::memory;
+
+/// How a frame must be rotated for display, clockwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rotation {
+    /// Not at all.
+    #[default]
+    None,
+    /// By 90 degrees.
+    Quarter,
+    /// By 180 degrees.
+    Half,
+    /// By 270 degrees.
+    ThreeQuarters,
+}
+
+/// How the frames of a stream must be rotated, by its display matrix.
+pub(crate) fn of_stream(stream: &ff::Stream) -> Rotation {
+    let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX as i32;
+    // SAFETY: the side data belongs to the stream, which is alive.
+    let is_matrix = |data: &ff::packet::SideData| unsafe { ffi_enums::read(&raw const (*data.as_ptr()).type_) } == kind;
+    let Some(matrix) = stream.side_data().find(is_matrix) else { return Rotation::None };
+    let words: Vec<i32> = matrix.data().as_chunks::<4>().0.iter().map(|b| i32::from_ne_bytes(*b)).collect();
+    if words.len() < 9 {
+        return Rotation::None;
+    }
+    // SAFETY: the matrix has the nine integers that the function reads.
+    let degrees = -unsafe { ffi::av_display_rotation_get(words.as_ptr()) };
+    if !degrees.is_finite() {
+        return Rotation::None;
+    }
+    match degrees.rem_euclid(360.0) {
+        d if (d - 90.0).abs() < 1.0 => Rotation::Quarter,
+        d if (d - 180.0).abs() < 1.0 => Rotation::Half,
+        d if (d - 270.0).abs() < 1.0 => Rotation::ThreeQuarters,
+        _ => Rotation::None,
+    }
+}
 
 /// Turns `source` (rows of `stride` bytes, `width` × `height` elements of `N` bytes) into `out` (rows of `out_stride`).
 fn turn<const N: usize>(source: Plane<'_>, rotation: Rotation, out: &mut [u8], out_stride: usize) {

@@ -8,8 +8,8 @@ use reeldeck_common::limits::Limits;
 use crate::convert::{Converter, Rgb};
 use crate::decode::{DecodeSession, Visitor};
 use crate::error::VideoError;
-use crate::media::{Media, Rotation};
-use crate::rotate;
+use crate::media::Media;
+use crate::rotate::{self, Rotation};
 
 /// The largest number of frames decoded between a keyframe and the wanted time.
 const MOST_FRAMES: u64 = 300;

@@ -104,7 +104,7 @@ impl Declaration {
     }
 
     /// A declaration that counts only if the file is known to be incomplete.
-    fn if_incomplete(amount: Amount, source: ExpectedFrom) -> Self {
+    pub(crate) fn if_incomplete(amount: Amount, source: ExpectedFrom) -> Self {
         Self { amount, source, always: false }
     }
 }

@@ -9,8 +9,9 @@ use super::{End, Structure};
 const PACK: [u8; 4] = [0, 0, 1, 0xba];
 const END: [u8; 4] = [0, 0, 1, 0xb9];
 
-/// Zeros are allowed between packets.
+/// Zeros are allowed between packets. A sector of zeros is a place where packets may be missing.
 const MAX_PADDING: u64 = 1 << 20;
+const SECTOR: u64 = 2048;
 
 /// Walks over all packets.
 ///
@@ -43,7 +44,13 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
                 }
                 Some(head.map_or(size, |head| at + 6 + be(&head[..2])))
             }
-            Some([0, 0, 0, _]) => after_zeros(file, at)?,
+            Some([0, 0, 0, _]) => {
+                let next = after_zeros(file, at)?;
+                if next.is_some_and(|next| next - at >= SECTOR) {
+                    structure.broken_at(at);
+                }
+                next
+            }
             Some(_) => None,
         };
         at = match next {
@@ -124,6 +131,13 @@ mod tests {
         let mut bytes = stream(20, 0x80);
         bytes.drain(400..450);
         assert_eq!(inspected(&bytes).breaks.len(), 1);
+    }
+
+    #[test]
+    fn a_sector_of_zeros_is_a_break() {
+        let whole = stream(20, 0x80);
+        let zeros = [&whole[..], &[0; 2048], &whole].concat();
+        assert_eq!(inspected(&zeros).breaks, [whole.len() as u64]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Tables of an MP4 file that are well formed, and do not fit each other; and files with several video streams.
 
-use reeldeck_common::probe::{Level, Verdict};
+use std::ops::Range;
+
+use reeldeck_common::probe::{Facts, Level, Verdict};
 use reeldeck_video::synth::Synth;
 
 use crate::media::{Folder, SPARSE, assert_healthy, contained, h264, probed, request, small, take_both};
@@ -103,6 +105,63 @@ fn a_small_change_of_a_duration_hides_no_frame_behind_an_edit_list() {
         }
     }
     assert!(noticed > 20, "{noticed}");
+}
+
+/// Flips each bit of a box's content, and gives the changed files that count as healthy.
+fn healthy_with_one_bit(folder: &Folder, whole: &[u8], kind: &[u8; 4], range: Range<usize>) -> Vec<(String, Facts)> {
+    let bits = range.flat_map(|at| (0..8).map(move |bit| (at, bit)));
+    let flipped = bits.filter_map(|(at, bit)| {
+        let mut bytes = whole.to_vec();
+        bytes[content(whole, kind) + at] ^= 1 << bit;
+        match probed(&folder.write("flipped.mp4", &bytes), Level::Quick) {
+            Verdict::Healthy { facts } => Some((format!("byte {at}, bit {bit}"), facts)),
+            _ => None,
+        }
+    });
+    flipped.collect()
+}
+
+#[test]
+fn a_wrong_time_scale_of_the_movie_hides_no_frame() {
+    let folder = Folder::new();
+    for seconds in [4, 5, 10] {
+        let frames = 25 * seconds;
+        let whole = std::fs::read(folder.make("whole.mp4", &Synth { fps: 25, ..h264(frames) })).unwrap();
+        for (place, facts) in healthy_with_one_bit(&folder, &whole, b"mvhd", 12..16) {
+            // Of healthy files, edit lists leave out up to two frames at the end.
+            assert!(facts.frames + 2 >= frames, "{seconds} seconds, {place}: {} frames", facts.frames);
+        }
+    }
+}
+
+#[test]
+fn wrong_times_of_uneven_frames_change_neither_their_number_nor_the_duration() {
+    let folder = Folder::new();
+    let frames = u64::from(FRAMES);
+    let whole = std::fs::read(folder.make("whole.mp4", &Synth { fps: 25, uneven: 4, ..h264(frames) })).unwrap();
+    let Verdict::Healthy { facts } = probed(&folder.write("same.mp4", &whole), Level::Quick) else { panic!() };
+    let seconds = facts.duration_s;
+    // The time scale; the number of entries, and the first of them.
+    for (kind, range) in [(b"mdhd", 12..16), (b"stts", 4..40)] {
+        for (place, facts) in healthy_with_one_bit(&folder, &whole, kind, range) {
+            // 12288 instead of 12800 ticks a second is also usual: all numbers fit a video that was shortened to 96 %.
+            let least = if place == "byte 14, bit 1" { frames * 96 / 100 } else { frames - 2 };
+            assert!(facts.frames >= least, "{place}: {} frames", facts.frames);
+            assert!((facts.duration_s / seconds - 1.0).abs() < 0.25, "{place}: {} of {seconds} s", facts.duration_s);
+        }
+    }
+}
+
+#[test]
+fn an_index_that_lists_frames_without_any_data_belongs_to_a_cut_file() {
+    let folder = Folder::new();
+    let whole = original(&folder);
+    let end = whole.windows(4).position(|w| w == b"mdat").unwrap() - 4;
+    let path = folder.write("index.mp4", &whole[..end]);
+    for level in [Level::Quick, Level::Deep] {
+        let Verdict::Corrupt { reason } = probed(&path, level) else { panic!("{level:?}") };
+        assert!(reason.contains("it ends before its first picture; download it again"), "{reason}");
+    }
 }
 
 #[test]

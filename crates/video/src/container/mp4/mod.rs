@@ -54,9 +54,13 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
     structure.codec = index.format.map(|format| String::from_utf8_lossy(&format).into_owned());
     let samples = index.table.samples();
     if boxes.fragments.is_empty() {
-        // The table comes before or after all data, so it also shows what a cut file lacks.
-        structure.declarations = vec![Declaration::list(samples, ExpectedFrom::SampleTable)];
-        structure.end = End::Complete;
+        // The table comes before or after all data, so it also shows what a cut file lacks: but for fragments that should follow.
+        let (source, end) = match index.has_fragments && samples > 0 {
+            true => (ExpectedFrom::Nothing, End::Unknown),
+            false => (ExpectedFrom::SampleTable, End::Complete),
+        };
+        structure.declarations = vec![Declaration::list(samples, source)];
+        structure.end = end;
         index.table.unreferenced = boxes.data.saturating_sub(index.referenced);
         structure.seconds = index.table.seconds_if_times_are_wrong();
         structure.table = Some(index.table);
@@ -84,14 +88,16 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
         let amount = Amount::Seconds { seconds: segments.seconds(), from_zero: false };
         structure.declarations.push(Declaration::if_incomplete(amount, ExpectedFrom::ContainerIndex));
     }
-    let is_longer = |seconds: &f64| seconds - listed.end > SLACK_SECONDS.max(listed.end * 0.05);
-    let longer = index.fragments_seconds.filter(is_longer);
+    let slack = SLACK_SECONDS.max(listed.end * 0.05);
+    // A header that is shorter than the fragments does not count all of them.
+    let total = index.fragments_seconds.filter(|seconds| seconds + slack >= listed.end);
+    let longer = total.filter(|seconds| seconds - listed.end > slack);
     let verified = boxes.fragment_index.is_some() || boxes.segments.is_some();
     structure.end = match () {
         () if boxes.cut_fragment || beyond.is_some() || segments.is_some() => End::Cut,
         () if verified => End::Complete,
         () if longer.is_some() => End::Cut,
-        () if index.fragments_seconds.is_some() => End::Complete,
+        () if total.is_some() => End::Complete,
         () => End::Unknown,
     };
     if let Some(seconds) = longer.filter(|_| structure.end == End::Cut) {
@@ -99,10 +105,10 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>, id: i32) -> io::Resu
         structure.declarations.push(Declaration::if_incomplete(amount, ExpectedFrom::ContainerHeader));
     }
     structure.indexed = Some(samples);
-    let total = samples.saturating_add(listed.samples).saturating_add(listed.missing());
+    let frames = samples.saturating_add(listed.samples).saturating_add(listed.missing());
     // Fragments list only their own frames, so something else must tell that they are all.
-    let are_all = verified || index.fragments_seconds.is_some();
+    let are_all = verified || total.is_some();
     let source = if are_all { ExpectedFrom::SampleTable } else { ExpectedFrom::Nothing };
-    structure.declarations.push(Declaration::list(total, source));
+    structure.declarations.push(Declaration::list(frames, source));
     Ok(structure)
 }

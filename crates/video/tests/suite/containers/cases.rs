@@ -40,6 +40,8 @@ pub struct Case {
 
 const FRONT: &[(&str, &str)] = &[("movflags", "+faststart")];
 const FRAGMENTS: &[(&str, &str)] = &[("movflags", "frag_keyframe+empty_moov")];
+/// The index lists the frames of the first fragment.
+const FIRST_INSIDE: &[(&str, &str)] = &[("movflags", "frag_keyframe")];
 const SEGMENTS: &[(&str, &str)] = &[("movflags", "frag_keyframe+dash+global_sidx")];
 
 /// All containers that this FFmpeg can write.
@@ -74,6 +76,10 @@ pub fn containers() -> Vec<Container> {
         Container {
             muxer: FRAGMENTS,
             ..of("fragmented MP4", "mp4", large(FRAGMENTS), "aac", SampleTable, Expected::LostSome)
+        },
+        Container {
+            muxer: FIRST_INSIDE,
+            ..of("fragmented MP4, index of the first", "mp4", large(FIRST_INSIDE), "aac", SampleTable, Expected::Cut)
         },
         Container {
             muxer: SEGMENTS,

@@ -10,8 +10,9 @@ use reeldeck_common::feature::{ExpectedFrom, FrameCounts};
 use reeldeck_common::probe::{Level, Verdict};
 use reeldeck_common::recipe::Damage;
 use reeldeck_video::frames::{Pass, Request};
+use reeldeck_video::synth::Synth;
 
-use crate::media::{Folder, SPARSE, probed, request, take};
+use crate::media::{Folder, SPARSE, probed, request, small, take};
 use cases::{Case, FRAMES, containers};
 
 /// What is expected of a file.
@@ -23,6 +24,8 @@ pub enum Expected {
     Lost,
     /// Frames are lost, and the container does not say of how many.
     LostSome,
+    /// Frames are lost, or the end cannot be verified.
+    Cut,
     /// Frames are lost or damaged, of about the number that the whole file has.
     Damaged,
     /// Frames are lost or damaged, and the container does not say of how many.
@@ -99,6 +102,9 @@ fn fault(expected: Expected, found: Option<Found>) -> Option<String> {
             counts.is_damaged() && counts.expected.abs_diff(FRAMES) <= 1 && source.is_verified()
         }
         (Expected::LostSome, Some(Found { counts, .. })) => counts.lost() > 0 && counts.expected <= FRAMES + 1,
+        (Expected::Cut, Some(Found { counts, source })) => {
+            (counts.is_damaged() || !source.is_verified()) && counts.expected <= FRAMES + 1
+        }
         (Expected::Damaged, Some(Found { counts, .. })) => {
             counts.is_damaged() && counts.expected.abs_diff(FRAMES) <= FRAMES / 8
         }
@@ -166,6 +172,39 @@ fn print_the_table() {
             None => println!("| {name} | {} | – | – | corrupt |", case.name),
         }
     });
+}
+
+/// A third of a larger file may be a whole number of its parts, and more than FFmpeg skips.
+#[test]
+fn no_second_disappears_in_the_middle() {
+    let folder = Folder::new();
+    let mut faults = vec![];
+    let large = |encoder, options| Synth { width: 256, height: 192, ..small(encoder, FRAMES, options) };
+    for (name, synth) in [
+        ("a.ogv", large("libtheora", &[("g", "30"), ("flags", "+qscale"), ("global_quality", "1180")])),
+        ("a.mpg", large("mpeg2video", &[("g", "30"), ("b", "1500000")])),
+        ("a.ts", large("mpeg2video", &[("g", "30"), ("b", "1500000")])),
+    ] {
+        let whole = std::fs::read(folder.make(name, &synth)).unwrap();
+        let (at, length) = (whole.len() / 3 / 2048 * 2048, whole.len() / 3 / 2048 * 2048);
+        assert!(length > 100_000, "{name}: {length}");
+        let mut lost = whole.clone();
+        lost.drain(at..at + length);
+        let mut zeroed = whole.clone();
+        zeroed[at..at + length].fill(0);
+        for (what, bytes) in [("lost", lost), ("zeroed", zeroed)] {
+            // Nothing numbers the packets of an MPEG-PS file: if some are missing, only the last frame before them is damaged.
+            if (name, what) == ("a.mpg", "lost") {
+                continue;
+            }
+            let found = look(&folder.write(name, &bytes)).map(|found| found.counts);
+            if !found.is_some_and(|counts| counts.lost() > FRAMES / 8 && counts.expected.abs_diff(FRAMES) <= FRAMES / 5)
+            {
+                faults.push(format!("{name}, {length} bytes {what} at {at}: {found:?}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 /// If bytes in the middle of a file are lost or overwritten, no frame disappears unnoticed.

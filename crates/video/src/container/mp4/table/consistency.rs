@@ -127,7 +127,9 @@ impl SampleTable {
     pub(crate) fn seconds_if_times_are_wrong(&self) -> Option<f64> {
         let media = |ticks: u64| ticks as f64 / self.scale as f64;
         let by_header = self.other_duration().filter(|_| self.unlisted() == 0);
-        let by_header = by_header.filter(|duration| self.one_entry_off || self.total > *duration).map(media);
+        let has_other_times = self.times != self.samples();
+        let is_wrong = |duration: &u64| self.one_entry_off || has_other_times || self.total > *duration;
+        let by_header = by_header.filter(is_wrong).map(media);
         // Reordering moves no sample so far from where it is decoded.
         let is_displaced = self.spread > self.longest.saturating_mul(2 * REORDER);
         let by_total = is_displaced.then_some(media(self.total));
@@ -135,12 +137,15 @@ impl SampleTable {
     }
 
     /// How long the track lasts by its own header, in seconds, if that gives an ordinary frame rate and the time scale of the media
-    /// gives a quite different one that is not.
+    /// gives a quite different one that is not; a possible rate instead of an impossible one; or a usual time scale.
     fn seconds_if_scale_is_wrong(&self) -> Option<f64> {
-        let track = self.track_duration.filter(|_| self.edits.len() < 2)? as f64 / self.movie_scale as f64;
+        let ticks = self.track_duration.filter(|_| self.edits.len() < 2)? as f64;
+        let track = ticks / self.movie_scale as f64;
         let rates = [self.total as f64 / self.scale as f64, track].map(|seconds| self.times as f64 / seconds);
         let is_usual = |rate: f64| USUAL_RATES.iter().any(|usual| (rate / usual - 1.0).abs() < 1e-3);
-        let is_wrong = (rates[0] / rates[1] - 1.0).abs() > 0.1 && !is_usual(rates[0]) && is_usual(rates[1]);
+        let is_possible = rates[0] > HIGHEST_RATE && (1.0..=HIGHEST_RATE).contains(&rates[1]);
+        let is_likelier = is_usual(rates[1]) || is_possible || self.has_other_scale(ticks);
+        let is_wrong = (rates[0] / rates[1] - 1.0).abs() > 0.1 && !is_usual(rates[0]) && is_likelier;
         is_wrong.then_some(track)
     }
 
@@ -152,20 +157,29 @@ impl SampleTable {
             let others = self.total.saturating_sub(count.saturating_mul(delta));
             let right = duration.checked_sub(others).filter(|right| count > 0 && right % count == 0);
             let differs = right.map_or(0, |right| (right / count) ^ delta);
-            let is_byte = [0, 8, 16, 24].iter().any(|shift| differs & !(0xff << shift) == 0);
-            differs.is_power_of_two() || count > 1 && differs > 0 && is_byte
+            differs.is_power_of_two() || count > 1 && differs > 0 && is_one_byte(differs)
         })
+    }
+
+    /// Whether the time scale of the track is unusual, and a usual one that differs in one byte would make the media last exactly as
+    /// many ticks of the movie.
+    fn has_other_scale(&self, ticks: f64) -> bool {
+        let media = self.media_duration.unwrap_or(self.total) as f64 * self.movie_scale as f64;
+        let is_right = |scale: u64| is_usual_for_track(scale) && is_one_byte(scale ^ self.scale);
+        !is_usual_for_track(self.scale) && near(media / (ticks + 1.0), media / (ticks - 1.0)).any(is_right)
     }
 
     /// Whether a time scale is wrong: an odd one that would be an ordinary one if the edit showed all frames.
     fn wrong_scale(&self, edit: f64, rest: f64) -> bool {
-        let near = |low: f64, high: f64| (low.floor() as u64..=high.ceil() as u64).take(1000);
-        let ticks = edit * self.movie_scale as f64;
+        let Some(ticks) = self.shown_edit().map(|edit| edit.duration as f64) else { return false };
         let is_usual = |scale: u64| scale.is_multiple_of(100) || scale <= 240 || self.scales.contains(&scale);
         let frame = self.longest as f64 / self.scale as f64;
         if !is_usual(self.movie_scale)
             && near((ticks - 1.0) / (rest + frame), (ticks + 1.0) / (rest - frame)).any(is_usual)
         {
+            return true;
+        }
+        if self.has_other_scale(ticks) {
             return true;
         }
         // The same for the track's scale, by the frame rate that follows from it.
@@ -175,6 +189,24 @@ impl SampleTable {
         constant && !is_usual(rate(self.scale as f64)) && is_usual(rate(self.scale as f64 * rest / edit))
     }
 }
+
+/// Whether all bits of this number are in one of four bytes.
+fn is_one_byte(number: u64) -> bool {
+    [0, 8, 16, 24].iter().any(|shift| number & !(0xff << shift) == 0)
+}
+
+/// The numbers in an interval, but not more than a thousand.
+fn near(low: f64, high: f64) -> impl Iterator<Item = u64> {
+    (low.floor() as u64..=high.ceil() as u64).take(1000)
+}
+
+/// Whether tracks have this time scale: hundreds, or the numerator of a usual frame rate that was doubled several times.
+fn is_usual_for_track(scale: u64) -> bool {
+    scale.is_multiple_of(100) || [1, 3, 5, 15, 25, 2997].contains(&(scale >> scale.trailing_zeros()))
+}
+
+/// No camera takes more frames a second over the whole of a video.
+const HIGHEST_RATE: f64 = 1000.0;
 
 /// Frame rates that cameras and encoders use.
 const USUAL_RATES: [f64; 15] =

@@ -6,6 +6,7 @@
 mod consistency;
 
 use super::super::reader::be;
+use super::SLACK_SECONDS;
 use super::timeline::Timeline;
 
 /// Samples are listed one by one, so a table can be long: two million frames take 16 MB.
@@ -71,6 +72,8 @@ pub(super) struct Index {
     pub track: u32,
     /// What fragments need to know of all tracks.
     pub tracks: Vec<Track>,
+    /// Fragments should follow.
+    pub has_fragments: bool,
     /// Seconds that the movie lasts, if it has fragments and a header says so.
     pub fragments_seconds: Option<f64>,
     /// Bytes of the samples of all tracks.
@@ -204,7 +207,10 @@ impl Index {
                 _ => header.get(4..12).map(be),
             });
         let seconds = |ticks: u64| ticks as f64 / movie_scale as f64;
-        let fragments = extends.and(fragments.into_iter().chain(movie_duration).max()).map(seconds);
+        // If the index lists frames itself, the header of the movie may count these alone.
+        let own = table.total as f64 / scale as f64;
+        let movie = movie_duration.filter(|movie| table.samples() == 0 || seconds(*movie) > own + SLACK_SECONDS);
+        let fragments = extends.and(fragments.into_iter().chain(movie).max()).map(seconds);
         let (format, encryption) = sample_entry(samples);
         let sizes = tracks().filter_map(|track| find(track, &[b"mdia", b"minf", b"stbl"])).map(size_of_samples);
         Some(Self {
@@ -213,6 +219,7 @@ impl Index {
             encryption,
             track: number,
             tracks: tracks().filter_map(track_of).collect(),
+            has_fragments: extends.is_some(),
             fragments_seconds: fragments.filter(|seconds| seconds.is_finite()),
             referenced: sizes.fold(0, u64::saturating_add),
         })
@@ -314,16 +321,21 @@ impl SampleTable {
     }
 
     /// Samples that the tables list: what most of them say, or the table of sizes.
-    pub(super) fn samples(&self) -> u64 {
+    pub(crate) fn samples(&self) -> u64 {
         let all = [Some(self.sizes[0]), Some(self.sizes[1]), Some(self.times).filter(|n| *n > 0), self.offsets];
         let votes = |number: u64| all.iter().filter(|other| **other == Some(number)).count();
         all.iter().flatten().copied().max_by_key(|number| (votes(*number), *number == self.sizes[0])).unwrap_or(0)
     }
 
+    /// The only edit that shows frames; `None` for several edits, or without any.
+    fn shown_edit(&self) -> Option<Edit> {
+        let mut shown = self.edits.iter().filter(|edit| edit.start >= 0);
+        shown.next().filter(|_| shown.next().is_none()).copied()
+    }
+
     /// Where the only edit begins and ends, in ticks of the track; `None` for several edits, or without any.
     fn single_edit(&self) -> Option<(i64, i64)> {
-        let mut shown = self.edits.iter().filter(|edit| edit.start >= 0);
-        let edit = shown.next().filter(|_| shown.next().is_none())?;
+        let edit = self.shown_edit()?;
         let length = edit.duration as f64 / self.movie_scale as f64 * self.scale as f64;
         // A duration of 0 lasts to the end of the media.
         (edit.duration > 0 && length.is_finite()).then(|| (edit.start, edit.start.saturating_add(length.ceil() as i64)))
