@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::engine_report::EngineReport;
 
-/// An engine that is not known to have ended has ended when its heartbeat is older than this.
-const DEAD_AFTER: Duration = Duration::from_secs(90);
+/// An engine that is not known to have ended has ended when its heartbeat is older than this. Its claims end at the same time.
+const DEAD_AFTER: Duration = Duration::from_millis(reeldeck_claims::LEASE);
 
 /// The size of the file of an engine in bytes. It is constant, so that a write replaces the whole text.
 pub(crate) const FILE_SIZE: usize = 8192;

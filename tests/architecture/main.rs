@@ -57,6 +57,20 @@ fn files_are_short() {
     assert!(long.is_empty(), "CONTRIBUTING.md allows 400 lines a file:\n{}", long.join("\n"));
 }
 
+#[test]
+fn documents_name_files_that_exist() {
+    let folders = ["src/", "crates/", "tests/", "benches/", "examples/", "scripts/", "docs/", "assets/", "fuzz/"];
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2);
+        let paths: Vec<&str> = quoted.filter(|name| folders.iter().any(|folder| name.starts_with(folder))).collect();
+        assert!(!paths.is_empty(), "{document} names no file");
+        for path in paths.into_iter().filter(|path| !path.contains(['*', ' '])) {
+            assert!(root().join(path).exists(), "{document} names `{path}`, which does not exist");
+        }
+    }
+}
+
 /// Files that create a file without `reeldeck_common::atomic`, and why no half file appears under a final name.
 const WRITERS: [(&str, &str); 7] = [
     ("crates/claims/src/disk.rs", "a temporary file of its own, which is renamed"),
