@@ -21,7 +21,7 @@ impl Cluster {
             return None;
         }
         let bench = Bench::new(videos);
-        bench.configure("[engine]\norder = \"list\"\n[batch]\nplain_interval_s = 1\n");
+        bench.configure("[engine]\norder = \"list\"\nlinger_s = 1\n[batch]\nplain_interval_s = 1\n");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/slurm.sh");
         let mut command = Command::new(script);
         // Its processes must not hold the pipes of the test.
@@ -71,6 +71,14 @@ impl Cluster {
             id.chars().take_while(char::is_ascii_digit).collect::<String>()
         });
         (ids.next().unwrap(), ids.next().unwrap())
+    }
+
+    /// Submits a script of these lines. Returns the id of the job, whose log is `log("step", 0)`.
+    pub fn job(&self, options: &[&str], lines: &str) -> String {
+        let name = format!("{}.sbatch", fs::read_dir(self.bench.dir.path()).unwrap().count());
+        let head = "#!/bin/bash\n#SBATCH --requeue --open-mode=append --output=reeldeck_step_0.log\n";
+        fs::write(self.bench.path(&name), format!("{head}{lines}\n")).unwrap();
+        self.slurm("sbatch", &[&["--parsable"], options, &[&name]].concat())
     }
 
     /// A field that `scontrol show job` prints, such as `JobState`.

@@ -7,6 +7,7 @@ use cluster::Cluster;
 
 mod cluster;
 mod sharing;
+mod time;
 
 /// Videos of which the first waits for the file `go`.
 const VIDEOS: &[(&str, &str)] =

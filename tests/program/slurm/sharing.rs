@@ -21,14 +21,6 @@ fn cluster(nodes: u32) -> Option<Cluster> {
     Cluster::start(nodes, &videos)
 }
 
-/// Submits a script of these lines. Returns the id of the job.
-fn submit(cluster: &Cluster, options: &[&str], lines: &str) -> String {
-    let name = format!("{}.sbatch", fs::read_dir(cluster.bench.dir.path()).unwrap().count());
-    let head = "#!/bin/bash\n#SBATCH --requeue --open-mode=append --output=reeldeck_step_0.log\n";
-    fs::write(cluster.bench.path(&name), format!("{head}{lines}\n")).unwrap();
-    cluster.slurm("sbatch", &[&["--parsable"], options, &[&name]].concat())
-}
-
 /// How often each video was begun, by all engines together; the number of engines that have begun one.
 fn begun(cluster: &Cluster) -> (BTreeMap<String, usize>, usize) {
     let (mut begun, mut engines) = (BTreeMap::new(), 0);
@@ -56,12 +48,12 @@ fn tasks_of_an_array_with_gaps_and_a_limit_do_all_videos_and_one_that_runs_again
     let Some(cluster) = cluster(1) else { return };
     fs::write(cluster.bench.path("go"), "").unwrap();
     let engine = format!("exec '{REELDECK}' extract");
-    let job = submit(&cluster, &["--cpus-per-task=2", "--array=2,5%1"], &engine);
+    let job = cluster.job(&["--cpus-per-task=2", "--array=2,5%1"], &engine);
     cluster.wait_for_state(&format!("{job}_2"), "COMPLETED");
     cluster.wait_for_state(&format!("{job}_5"), "COMPLETED");
     assert_each_once(&cluster);
     cluster.bench.video("B/v_late.mp4", "ok");
-    let again = submit(&cluster, &["--array=5"], &engine);
+    let again = cluster.job(&["--array=5"], &engine);
     cluster.wait_for_state(&format!("{again}_5"), "COMPLETED");
     assert_eq!(cluster.bench.files("features").len(), 65);
 }
@@ -70,16 +62,16 @@ fn tasks_of_an_array_with_gaps_and_a_limit_do_all_videos_and_one_that_runs_again
 fn a_second_array_joins_the_first() {
     let Some(cluster) = cluster(2) else { return };
     let engine = format!("exec '{REELDECK}' extract");
-    let first = submit(&cluster, &["--cpus-per-task=4", "--array=0-1"], &engine);
+    let first = cluster.job(&["--cpus-per-task=4", "--array=0-1"], &engine);
     wait_for("both engines work", || begun(&cluster).1 == 2);
-    let second = submit(&cluster, &["--cpus-per-task=4", "--array=0-1"], &engine);
+    let second = cluster.job(&["--cpus-per-task=4", "--array=0-1"], &engine);
     wait_for("all engines work", || begun(&cluster).1 == 4);
     fs::write(cluster.bench.path("go"), "").unwrap();
     for job in [&first, &second] {
         (0..2).for_each(|task| cluster.wait_for_state(&format!("{job}_{task}"), "COMPLETED"));
     }
     assert_each_once(&cluster);
-    let export = submit(&cluster, &[], &format!("exec '{REELDECK}' export"));
+    let export = cluster.job(&[], &format!("exec '{REELDECK}' export"));
     cluster.wait_for_state(&export, "COMPLETED");
     assert!(cluster.bench.export("result.pkl").exists());
 }
@@ -91,7 +83,7 @@ fn components_of_a_heterogeneous_job_share_the_videos() {
         "#SBATCH --ntasks=1 --cpus-per-task=2\n#SBATCH hetjob\n#SBATCH --ntasks=2 --cpus-per-task=2\n\
          srun --het-group=0,1 '{REELDECK}' extract"
     );
-    let job = submit(&cluster, &[], &lines);
+    let job = cluster.job(&[], &lines);
     wait_for("all engines work", || begun(&cluster).1 == 3);
     fs::write(cluster.bench.path("go"), "").unwrap();
     cluster.wait_for_state(&job, "COMPLETED");
@@ -102,7 +94,7 @@ fn components_of_a_heterogeneous_job_share_the_videos() {
 fn engines_of_one_step_end_together_and_the_script_queues_their_job_again() {
     let Some(cluster) = cluster(1) else { return };
     let lines = format!("srun '{REELDECK}' extract\n'{REELDECK}' slurm requeue $?");
-    let job = submit(&cluster, &["--ntasks=4", "--cpus-per-task=2"], &lines);
+    let job = cluster.job(&["--ntasks=4", "--cpus-per-task=2"], &lines);
     wait_for("all engines work", || begun(&cluster).1 == 4);
     cluster.slurm("scancel", &["--signal=USR1", &job]);
     let stopping = |log: &str| log.matches("finishing the videos in progress").count() == 4;
