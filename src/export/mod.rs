@@ -74,6 +74,12 @@ impl ExportSpec {
         if self.format == Format::Pkl { layout.exports() } else { layout.exports().join(name) }
     }
 
+    /// What users of the export open: its folder, or `result.pkl`.
+    pub fn result(&self, layout: &Layout) -> PathBuf {
+        let folder = self.folder(layout);
+        if self.format == Format::Pkl { folder.join(pickle::RESULTS) } else { folder }
+    }
+
     /// The file name of a video, for formats with one file per video.
     pub fn file(&self, id: &str) -> String {
         format!("{id}.{}", self.format.name())

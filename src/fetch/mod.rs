@@ -69,7 +69,7 @@ fn free_space(path: &Path) -> io::Result<u64> {
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The network or the server failed.
-    #[error("failed to download {address}{}", how_otherwise(address, *is_shortened, place))]
+    #[error("failed to download {address}: {cause}{}", how_otherwise(address, *is_shortened, place))]
     Network {
         /// The URL without secrets.
         address: String,
@@ -77,8 +77,8 @@ pub enum FetchError {
         is_shortened: bool,
         /// Where the file would be stored.
         place: PathBuf,
-        /// The cause.
-        source: TransferError,
+        /// The cause. The message has it, before what to do.
+        cause: TransferError,
     },
     /// The digest differs from the promised one.
     #[error(
@@ -151,11 +151,10 @@ pub enum FetchError {
 
 /// How to get the file on another machine, and where to put it.
 fn how_otherwise(address: &str, is_shortened: bool, place: &Path) -> String {
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
     let more = if is_shortened { "   (with your user name, password or query, which are not shown here)" } else { "" };
     format!(
         "\nif this machine has no network, download the file on another one:\n  wget -c {address}{more}\nand copy it to:\n  {}\n\
-         or name it: --checkpoint {name}",
+         or use another file: --checkpoint FILE, or checkpoint = \"FILE\" in config.toml; `seeded` are random weights to try things out",
         shown(place)
     )
 }
@@ -294,11 +293,11 @@ impl Transfer<'_> {
                 }
                 FetchError::NoSpace { folder: self.place.parent().unwrap_or(self.place).to_owned(), needed, free }
             }
-            source => FetchError::Network {
+            cause => FetchError::Network {
                 address: address::public(&self.download.url),
                 is_shortened: address::has_secrets(&self.download.url),
                 place: self.place.to_owned(),
-                source,
+                cause,
             },
         }
     }

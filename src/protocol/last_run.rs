@@ -1,6 +1,8 @@
 //! The file with the summary of the last run.
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
@@ -18,6 +20,12 @@ fn path(private: &Path) -> PathBuf {
 /// The last run. None if there was none, or its summary cannot be read: it is only information.
 pub(crate) fn read(private: &Path) -> Option<RunSummary> {
     serde_json::from_slice(&bounded::read(&path(private), MAX_BYTES).ok()?).ok()
+}
+
+/// Changes with each run that ends, also on another machine. None if none has ended.
+pub(crate) fn version(private: &Path) -> Option<(u64, i64, i64, u64)> {
+    let data = fs::metadata(path(private)).ok()?;
+    Some((data.ino(), data.mtime(), data.mtime_nsec(), data.len()))
 }
 
 /// Replaces the summary of the last run. Of several engines, the last one to end writes it.

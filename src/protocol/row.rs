@@ -198,6 +198,9 @@ pub struct Row {
     /// Whether it has a feature, whatever its state, such as excluded or running again.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub has_feature: bool,
+    /// Whether it is in flight and excluded afterwards.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub leaves: bool,
     /// The size of the file in bytes; 0 if it is missing.
     pub size: u64,
     /// Its failed attempts, those of earlier runs included.

@@ -96,7 +96,7 @@ pub struct FailureGroup {
 /// An export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExportSummary {
-    /// The folder.
+    /// Its folder, or `result.pkl`.
     pub path: PathBuf,
     /// The videos in it.
     pub videos: usize,

@@ -76,7 +76,8 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
         Event::Requeued { videos } => (Info, format!("{} queued for retry", count(*videos, "video", "videos"))),
         Event::Command { done: true, message, .. } => (Detail, shown(message)),
         Event::Command { done: false, command, message } => {
-            (Problem, format!("{}: {}", shown(command), shown(message)))
+            let message: Vec<String> = message.lines().map(|line| printable(line.trim())).collect();
+            (Problem, format!("{}: {}", shown(command), message.join("; ")))
         }
         Event::Stopping => (Info, "finishing the videos in progress; interrupt again to stop now".into()),
         Event::StoppingNow => (Info, "stopping now".into()),

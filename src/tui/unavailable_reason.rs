@@ -29,7 +29,8 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
                 Some(format!("the run resumes by itself as soon as it can: {why}"))
             }
             Some(Phase::Waiting | Phase::Idle) if counts.queued == 0 => {
-                Some("nothing left to extract; retry videos or rescan".into())
+                let key = app.keymap.key_text(Action::Export);
+                Some(format!("nothing left to extract; {key} exports the features"))
             }
             _ => None,
         },

@@ -1,6 +1,6 @@
 //! Computes the resized size of a picture and the position of the crop.
 
-use reeldeck_common::recipe::{Resize, Transform};
+use reeldeck_common::recipe::{Filter, Resize, Transform};
 
 /// How a picture of one size is resized and cropped, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,19 +16,30 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The short side becomes as long as the recipe says, or both sides do. The crop is taken from the middle, rounded down;
-    /// without one it is the whole picture.
+    /// The short side becomes as long as the recipe says, or both sides do. The crop is taken from the middle; without one it is
+    /// the whole picture. Sizes and positions are rounded like those of the libraries that the filters come from: MMCV and MMAction2's
+    /// `CenterCrop`, or torchvision's `Resize` and `CenterCrop`.
     pub fn new(width: usize, height: usize, transform: &Transform) -> Self {
+        let is_torch = transform.filter == Filter::TorchF32;
         let resized = match transform.resize {
             Resize::ShortSide(short_side) => {
-                let scale = short_side as f64 / width.min(height) as f64;
-                let side = |pixels: usize| (pixels as f64 * scale + 0.5) as usize;
+                let short = width.min(height);
+                let scale = short_side as f64 / short as f64;
+                let side = |pixels: usize| match is_torch {
+                    true => short_side * pixels / short,
+                    false => (pixels as f64 * scale + 0.5) as usize,
+                };
                 (side(width), side(height))
             }
             Resize::Exact { height, width } => (width, height),
         };
         let crop = transform.crop.map_or(resized, |side| (side, side));
-        let corner = ((resized.0 - crop.0) / 2, (resized.1 - crop.1) / 2);
+        let corner = |resized: usize, crop: usize| match (resized - crop) % 4 {
+            // Python rounds half of an odd number to the even neighbour.
+            3 if is_torch => (resized - crop) / 2 + 1,
+            _ => (resized - crop) / 2,
+        };
+        let corner = (corner(resized.0, crop.0), corner(resized.1, crop.1));
         Self { source: (width, height), resized, corner, crop }
     }
 
@@ -79,5 +90,20 @@ mod tests {
                 assert_eq!(geometry.values(), size.0 * size.1 * 3);
             }
         }
+    }
+    /// What torchvision 0.26.0's `Resize` and `CenterCrop`, and TSP's, give.
+    #[test]
+    fn sizes_and_crops_of_torch() {
+        let of = |source: (usize, usize), resize, crop| {
+            let transform = Transform { resize, crop: Some(crop), filter: Filter::TorchF32, ..TRANSFORM };
+            let geometry = Geometry::new(source.0, source.1, &transform);
+            (geometry.resized, geometry.corner)
+        };
+        let exact = Resize::Exact { height: 128, width: 171 };
+        assert_eq!(of((340, 256), exact, 112), ((171, 128), (30, 8)));
+        assert_eq!(of((340, 256), exact, 114), ((171, 128), (28, 7)));
+        assert_eq!(of((1920, 1080), Resize::ShortSide(256), 224), ((455, 256), (116, 16)));
+        assert_eq!(of((320, 240), Resize::ShortSide(224), 224), ((298, 224), (37, 0)));
+        assert_eq!(of((321, 241), Resize::ShortSide(256), 224), ((340, 256), (58, 16)));
     }
 }

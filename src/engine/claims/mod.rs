@@ -20,6 +20,7 @@ use super::orders::{Order, Orders};
 use super::registration::Registration;
 use super::state::{Status, VideoId};
 use crate::dataset::scan::VideoFile;
+use crate::protocol::last_run;
 
 mod copies;
 mod folder;
@@ -77,6 +78,8 @@ pub(crate) enum ClaimsEvent {
     Order(Order),
     /// So many other engines take part in a run.
     Others(usize),
+    /// Another engine has ended a run.
+    RunEnded,
     /// Another engine reads other copies of the videos; with what to do.
     OtherCopies(String),
 }
@@ -124,6 +127,7 @@ pub(crate) fn start(
     let folder = OutputFolder { disk, path, context, files: Files::default(), started: Timestamp::now() };
     let load = Load { want: 0, free: 0, patience: u64::MAX };
     let orders = Orders::new(&folder.context.layout.private(), &id);
+    let last_run = last_run::version(&folder.context.layout.private());
     let began = Instant::now();
     let thread = Thread {
         claimer,
@@ -134,6 +138,7 @@ pub(crate) fn start(
         me: id,
         joined: false,
         others: 0,
+        last_run,
         began,
         next_beat: 0,
         next_orders: BEAT,

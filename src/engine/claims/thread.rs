@@ -16,7 +16,7 @@ use crate::engine::crash_recovery;
 use crate::engine::orders::{self, Orders};
 use crate::engine::state::{Status, VideoId};
 use crate::out::errln;
-use crate::protocol::holder;
+use crate::protocol::{holder, last_run};
 
 /// The time before a file operation that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -36,6 +36,8 @@ pub(super) struct Thread {
     pub(super) joined: bool,
     /// The other engines that take part, as the engine knows it.
     pub(super) others: usize,
+    /// The last run whose results it has looked for.
+    pub(super) last_run: Option<(u64, i64, i64, u64)>,
     pub(super) began: Instant,
     pub(super) next_beat: u64,
     pub(super) next_orders: u64,
@@ -83,8 +85,7 @@ impl Thread {
         if !self.joined && now >= self.next_beat {
             // The hold of the run handles a missing or full disk.
             let _ = self.folder.context.registration.beat();
-            let _ = self.claimer.follow(&mut self.folder, now);
-            self.tell_of_others();
+            self.follow(now);
             self.next_beat = now + BEAT;
         }
         let (changes, result) = self.claimer.step(&mut self.folder, now, self.load);
@@ -111,6 +112,22 @@ impl Thread {
                 }
                 RETRY
             }
+        }
+    }
+
+    /// Adopts the results of other engines.
+    fn follow(&mut self, now: u64) {
+        // A run may begin and end between two heartbeats.
+        let last_run = last_run::version(&self.folder.context.layout.private());
+        let has_ended = last_run != self.last_run;
+        if has_ended {
+            self.claimer.expect_results();
+        }
+        let followed = self.claimer.follow(&mut self.folder, now);
+        self.tell_of_others();
+        if has_ended && followed.is_ok() {
+            self.last_run = last_run;
+            let _ = self.news.send(ClaimsEvent::RunEnded);
         }
     }
 

@@ -55,22 +55,18 @@ impl Engine {
             ClaimsEvent::Settled(video, status) => self.handle(Event::SettledElsewhere(video, status)),
             ClaimsEvent::Order(order) => self.take_order(order),
             ClaimsEvent::OtherCopies(reason) => self.handle(Event::Block(reason)),
-            ClaimsEvent::Others(others) => self.hear_of_others(others),
+            ClaimsEvent::Others(others) => self.others = others,
+            ClaimsEvent::RunEnded if self.state.phase == Phase::Waiting => {
+                self.run_in_background(|context| {
+                    TaskResult::LastRun(last_run::read(&context.layout.private()).map(Box::new))
+                });
+            }
+            ClaimsEvent::RunEnded => {}
             ClaimsEvent::EngineDied(engine) => {
                 tracing::warn!(
                     "engine {engine} has ended without giving its videos back; the remaining engines extract them"
                 );
             }
-        }
-    }
-
-    fn hear_of_others(&mut self, others: usize) {
-        let before = std::mem::replace(&mut self.others, others);
-        if before > 0 && others == 0 && self.state.phase == Phase::Waiting {
-            // Their run has ended, and the last of them has written how.
-            self.run_in_background(|context| {
-                TaskResult::LastRun(last_run::read(&context.layout.private()).map(Box::new))
-            });
         }
     }
 

@@ -222,10 +222,21 @@ impl Engine {
             TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
                 self.plan.claims.tell(ClaimsRequest::Order(Order::Exclude { videos: names.clone(), undo }));
                 self.dataset.exclude(names, undo);
-                let count = count(videos.len(), "video", "videos");
+                let all = videos.len();
+                let is_running =
+                    |id: &&VideoId| matches!(self.state.videos.get(**id).map(|v| &v.status), Some(Status::Running(_)));
+                let running = videos.iter().filter(is_running).count();
                 self.handle(Event::Exclude(videos, undo));
                 self.show();
-                let message = if undo { format!("included {count} again") } else { format!("excluded {count}") };
+                let now = count(all - running, "video", "videos");
+                let message = match (undo, running) {
+                    (true, _) => format!("included {} again", count(all, "video", "videos")),
+                    (false, 0) => format!("excluded {now}"),
+                    (false, _) if running == all => {
+                        format!("{} will be excluded when done", count(all, "video", "videos"))
+                    }
+                    (false, _) => format!("excluded {now}; {running} more when done"),
+                };
                 self.reply(reply, Ok(message));
             }
             TaskResult::Excluded { reply, written: Err(why), .. } => self.reply(reply, Err(why)),
@@ -234,7 +245,7 @@ impl Engine {
                 for outcome in done.iter().flatten() {
                     let path = outcome.spec.folder(&self.plan.layout);
                     let (videos, missing) = (outcome.videos, outcome.missing.len());
-                    self.exported(ExportSummary { path: path.clone(), videos, missing });
+                    self.exported(ExportSummary { path: outcome.spec.result(&self.plan.layout), videos, missing });
                     self.tell(PublishedEvent::Exported { videos, missing, path });
                 }
                 self.look_at_missed(self.missed(done.as_deref().unwrap_or_default()));

@@ -139,9 +139,10 @@ impl Engine {
                 self.stops.announced.get_or_insert(Announced::Preemption);
                 left.map(|left| left + kill_wait)
             }
-            // Slurm ends the job, and queues it again itself after a preemption.
+            // Slurm ends the job. It queues it again itself after a preemption, but not after the time limit.
             Ok(JobState { runs: false, .. }) => {
-                self.stops.announced = None;
+                let is_limit = self.stops.limit.is_some_and(|limit| limit <= asked);
+                self.stops.announced = self.stops.announced.filter(|why| *why == Announced::Time && is_limit);
                 Some(kill_wait)
             }
             Err(error) => {

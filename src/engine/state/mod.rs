@@ -327,6 +327,23 @@ impl State {
         self.phase = Phase::Waiting;
     }
 
+    /// The results of the run that has ended are those of an earlier run for the next one.
+    pub(super) fn count_as_earlier(&mut self) {
+        for video in &mut self.videos {
+            count(&mut self.counts, &video.status, false);
+            let status = match &mut video.status {
+                Status::Excluded { before } => before,
+                status => status,
+            };
+            match status {
+                Status::Done { resumed, .. } => *resumed = true,
+                Status::Failed { before, .. } => *before = true,
+                _ => {}
+            }
+            count(&mut self.counts, &video.status, true);
+        }
+    }
+
     /// Gives a video a status. A queued video goes to the end of its lane; any other status takes it out of the queue.
     pub(super) fn set(&mut self, id: VideoId, status: Status) {
         let Some(video) = self.videos.get_mut(id) else { return };

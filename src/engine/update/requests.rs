@@ -54,6 +54,7 @@ impl Step<'_> {
     pub(super) fn run_ended(&mut self) {
         if self.state.is_over() {
             self.state.phase = Phase::Waiting;
+            self.state.count_as_earlier();
         }
     }
 

@@ -22,6 +22,7 @@ fn row(state: RowState) -> Row {
         state,
         findings: Findings::default(),
         has_feature: state == RowState::Done,
+        leaves: false,
         size: 41_234_567,
         attempts: 1,
         reason: None,

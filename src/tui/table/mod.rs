@@ -31,7 +31,8 @@ pub(super) struct VideoTable {
     selected: usize,
     top: usize,
     height: usize,
-    /// The video that the user put the cursor on. `None` on the first row, where the cursor stays at the top.
+    /// The video that the user put the cursor on. `None` if the cursor stays on the first row: before the first move, and after
+    /// [`Self::move_to_top`].
     anchor: Option<String>,
     /// The filter does not match the anchor.
     anchor_hidden: bool,
@@ -156,22 +157,30 @@ impl VideoTable {
         self.stale |= self.range.is_none();
     }
 
+    /// Moves the cursor to the first row, where it stays: other videos may come under it.
+    pub(super) fn move_to_top(&mut self) {
+        self.move_to(0);
+        (self.anchor, self.adopt_anchor) = (None, false);
+    }
+
     /// Moves the cursor to a row.
     pub(super) fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.total.saturating_sub(1));
         self.anchor_hidden = false;
         self.locate_anchor = false;
         self.leaving = None;
-        self.anchor = match self.selected {
-            0 => None,
-            _ => self.current().map(|row| row.video.clone()),
-        };
-        self.adopt_anchor = self.selected > 0 && self.anchor.is_none();
+        self.anchor = self.current().map(|row| row.video.clone());
+        self.adopt_anchor = self.anchor.is_none();
         self.scroll_to_cursor();
     }
 
     pub(super) fn move_by(&mut self, by: isize) {
-        self.move_to(self.selected.saturating_add_signed(by));
+        match self.selected.checked_add_signed(by) {
+            Some(index) => self.move_to(index),
+            // Beyond the first row.
+            None if by < 0 => self.move_to_top(),
+            None => self.move_to(usize::MAX),
+        }
     }
 
     /// Starts a range of marks at the cursor. Ends a range that was started, and returns its first and last row.

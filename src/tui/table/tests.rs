@@ -18,6 +18,7 @@ impl Engine {
             state: RowState::Queued,
             findings: Findings::default(),
             has_feature: false,
+            leaves: false,
             size: 1,
             attempts: 0,
             reason: None,
@@ -109,6 +110,26 @@ fn the_cursor_at_the_top_stays_at_the_top() {
     table.mark_stale();
     engine.serve(&mut table);
     assert_eq!((table.selected(), under(&table)), (0, "A/v_00001.mp4"));
+}
+
+#[test]
+fn the_cursor_on_the_first_row_stays_on_its_video_once_the_user_has_gone_there() {
+    let mut engine = Engine::new(100);
+    let mut table = table(&engine);
+    table.move_by(1);
+    table.move_by(-1);
+    engine.serve(&mut table);
+    let first = engine.0.remove(0);
+    engine.0.push(first.clone());
+    table.mark_stale();
+    engine.serve(&mut table);
+    assert_eq!((table.selected(), under(&table)), (99, first.as_str()));
+    table.move_to_top();
+    engine.serve(&mut table);
+    engine.0.swap(0, 50);
+    table.mark_stale();
+    engine.serve(&mut table);
+    assert_eq!((table.selected(), under(&table)), (0, engine.0[0].as_str()));
 }
 
 #[test]

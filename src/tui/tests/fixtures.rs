@@ -18,6 +18,7 @@ pub(crate) fn row(video: &str, state: RowState) -> Row {
         state,
         findings: Findings::default(),
         has_feature: false,
+        leaves: false,
         size: 41_234_567,
         attempts: 0,
         reason: None,

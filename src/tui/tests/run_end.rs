@@ -43,6 +43,8 @@ fn the_card_says_what_was_done_what_failed_and_what_is_next() {
         assert!(harness.line("export").contains("/out/hacs/exports/result.pkl (82 videos)"));
     }
     insta::assert_snapshot!("stopped_80x24", ended(80, 24, Ending::Stopped, counts(83, 4, 14)).screen());
+    let none_left = ended(80, 24, Ending::Stopped, counts(83, 0, 0));
+    assert!(none_left.line("next").contains("e exports the features"), "{}", none_left.screen());
     insta::assert_snapshot!("failed_80x24", ended(80, 24, Ending::Failed, counts(3, 0, 14)).screen());
 }
 

@@ -188,7 +188,7 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
             let class = app.classes.current().map(|row| row.class.clone());
             let filter = crate::protocol::row::Filter { class, ..app.videos.filter().clone() };
             // Another class is another list.
-            app.videos.move_to(0);
+            app.videos.move_to_top();
             app.videos.set_view(filter, app.videos.sort());
             focus(app, Pane::Videos);
         }

@@ -222,6 +222,8 @@ fn event(app: &mut App, line: &Line) {
             app.toasts.show(app.now, Level::Problem, format!("run failed: {reason}"));
         }
         (None, Event::RunEnded { .. }) => {}
+        // The answer shows it to the user who has given the command.
+        (None, Event::Command { done: false, .. }) => {}
         // The card shows the export of its run.
         (None, Event::Exported { .. }) if matches!(app.modals.last(), Some(Modal::RunEnd)) => {}
         (None, Event::Exported { .. }) => app.toasts.show(app.now, Level::Info, text.clone()),

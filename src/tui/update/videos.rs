@@ -295,8 +295,9 @@ fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
 
 fn exclude(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(target) = target(app) else { return };
-    // Excluded videos are included again.
-    let back = !target.states.is_empty() && target.states.iter().all(|state| *state == RowState::Excluded);
+    // Excluded videos are included again, and one in flight that would be excluded afterwards.
+    let leaves = !target.from_marks && app.videos.current().is_some_and(|row| row.leaves);
+    let back = !target.states.is_empty() && target.states.iter().all(|state| *state == RowState::Excluded || leaves);
     exclude_these(app, &target, back, effects);
 }
 

@@ -50,7 +50,8 @@ pub(super) fn draw(app: &App, run: &RunSummary, area: Rect, buffer: &mut Buffer)
     put("took", &pace(app, run), Role::Base);
     put("features", &shown(&run.features).to_string(), Role::Base);
     if run.exports.is_empty() {
-        put("export", "none yet", Role::Dim);
+        let key = app.keymap.key_text(Action::Export);
+        put("export", &format!("none in this run; {key} exports the features"), Role::Dim);
     }
     for export in &run.exports {
         let videos = text::plural(export.videos as u64, "video", "videos");
@@ -94,11 +95,13 @@ fn next_step(app: &App, run: &RunSummary) -> String {
         Ending::Failed => {
             format!("{} shows the log; {} starts the run again", key(Action::PaneLog), key(Action::StartPause))
         }
-        Ending::Stopped => format!("{} resumes with the videos that are left", key(Action::StartPause)),
-        Ending::Finished if run.counts.failed > 0 => {
+        Ending::Stopped if run.counts.unfinished() > 0 => {
+            format!("{} resumes with the videos that are left", key(Action::StartPause))
+        }
+        _ if run.counts.failed > 0 => {
             format!("{} shows the problems, {} retries the failed videos", key(Action::Problems), key(Action::RetryAll))
         }
-        Ending::Finished if run.exports.is_empty() => format!("{} exports the features", key(Action::Export)),
-        Ending::Finished => format!("{} quits", key(Action::Quit)),
+        _ if run.exports.is_empty() => format!("{} exports the features", key(Action::Export)),
+        _ => format!("{} quits", key(Action::Quit)),
     }
 }

@@ -56,6 +56,18 @@ fn a_waiting_engine_starts_by_itself_only_if_just_the_requested_videos_are_queue
 }
 
 #[test]
+fn results_of_one_run_are_those_of_an_earlier_run_for_the_next_one() {
+    let mut run = rested(3);
+    let counts = run.state.counts();
+    assert_eq!((counts.done, counts.resumed), (3, 3));
+    run.event(Event::Redo(vec![VideoId(1)]));
+    run.ready(0);
+    run.done(0);
+    let counts = run.state.counts();
+    assert_eq!((counts.done, counts.resumed), (3, 2), "one is of this run");
+}
+
+#[test]
 fn a_request_for_queued_videos_starts_the_run_with_them_first() {
     let mut run = rested(5);
     for video in [1, 2, 4] {

@@ -12,11 +12,12 @@ use reeldeck::internals::client::{Client, runs};
 /// gives the video back before Slurm kills it.
 #[test]
 fn a_task_that_reaches_its_time_limit_charges_no_video_and_continues_in_a_new_job() {
-    let Some(cluster) = Cluster::start(1, VIDEOS) else { return };
+    let videos = [("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok"), ("A/v_3.mp4", "until go"), ("A/v_4.mp4", "ok")];
+    let Some(cluster) = Cluster::start(1, &videos) else { return };
     let engine = format!("exec '{}' extract", env!("CARGO_BIN_EXE_reeldeck"));
     let job = cluster.job(&["--cpus-per-task=2", "--time=1", "--array=0"], &engine);
     wait_for("its time runs out", || cluster.log("step", 0).contains("finishing the videos in progress"));
-    assert_eq!(cluster.bench.files("features").len(), 3, "only the first video is in progress");
+    assert_eq!(cluster.bench.files("features").len(), 2, "a video is in progress, and the last one waits");
     wait_for("it is queued again", || cluster.log("step", 0).contains(&format!("job {job}_0 is queued again")));
     fs::write(cluster.bench.path("go"), "").unwrap();
     cluster.wait_for_state(&job, "COMPLETED");

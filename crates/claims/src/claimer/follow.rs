@@ -6,6 +6,12 @@ use super::{Claimer, Place, Video};
 use crate::folder::Folder;
 
 impl Claimer {
+    /// Notes that a run has ended, perhaps between two calls of [`Claimer::follow`]: the next one looks for the results of all open
+    /// videos.
+    pub fn expect_results(&mut self) {
+        self.follows = true;
+    }
+
     /// Takes over what other engines have settled, without taking part: one listing, and the records that are new.
     /// [`Claimer::step`] returns the changes.
     ///

@@ -72,4 +72,15 @@ fn an_engine_that_only_looks_learns_everything_and_writes_nothing() {
     let before = disk.borrow().operations.all();
     look(&mut looker, &disk, now, &mut known);
     assert_eq!(disk.borrow().operations.all(), before + 1, "without engines, one listing");
+    // A run between two looks leaves only its results.
+    let mut late = Claimer::new("late");
+    for _ in 0..VIDEOS {
+        late.add(Item { hash: disk.borrow_mut().random.next(), cost: 1, settled: None });
+    }
+    let mut known = BTreeSet::new();
+    look(&mut late, &disk, now, &mut known);
+    assert!(known.is_empty());
+    late.expect_results();
+    look(&mut late, &disk, now, &mut known);
+    assert_eq!(known.len(), VIDEOS);
 }

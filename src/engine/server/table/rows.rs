@@ -83,13 +83,24 @@ impl Table {
     pub(super) fn row(&self, id: u32) -> Option<Row> {
         let (state, findings) = (self.state_of(id)?, self.findings_of(id));
         let (video, reason) = (self.name(id)?, self.reason(id, state, findings));
-        let row = Row { video, state, findings, has_feature: false, size: 0, attempts: 0, reason, facts: None };
+        let row = Row {
+            video,
+            state,
+            findings,
+            has_feature: false,
+            leaves: false,
+            size: 0,
+            attempts: 0,
+            reason,
+            facts: None,
+        };
         if id & (MISSING | OTHER) != 0 {
             return Some(row);
         }
         let (file, summary) = (self.files.get(VideoId(id as usize))?, self.cells.get(id as usize)?.summary);
         Some(Row {
             has_feature: summary.feature,
+            leaves: summary.leaves,
             size: file.stamp.size,
             attempts: summary.attempts.into(),
             facts: self.facts.row(id),

@@ -16,11 +16,14 @@ pub(crate) struct RowSummary {
     pub(super) findings: Findings,
     pub(super) attempts: u8,
     pub(super) feature: bool,
+    /// It is in flight and excluded afterwards.
+    pub(super) leaves: bool,
 }
 
 impl RowSummary {
     /// A file that is not there.
-    pub(super) const GONE: Self = Self { state: None, findings: Findings::NONE, attempts: 0, feature: false };
+    pub(super) const GONE: Self =
+        Self { state: None, findings: Findings::NONE, attempts: 0, feature: false, leaves: false };
 
     /// The summary of a video, with the reason for its state.
     pub(crate) fn of(video: &Video) -> (Self, Option<String>) {
@@ -28,7 +31,10 @@ impl RowSummary {
         let mut reason = None;
         let state = match &video.status {
             Status::Queued => Some(RowState::Queued),
-            Status::Running(_) => Some(RowState::Running),
+            Status::Running(_) => {
+                reason = video.excluded.then(|| "will be excluded when it is done".into());
+                Some(RowState::Running)
+            }
             Status::Done { degraded, .. } => {
                 if *degraded {
                     findings.add(Finding::Degraded);
@@ -52,7 +58,8 @@ impl RowSummary {
             findings.add(Finding::Damaged);
         }
         let attempts = u8::try_from(video.recorded).unwrap_or(u8::MAX);
-        (Self { state, findings, attempts, feature: video.feature }, reason)
+        let leaves = video.excluded && matches!(video.status, Status::Running(_));
+        (Self { state, findings, attempts, feature: video.feature, leaves }, reason)
     }
 
     /// Whether a worker has read the whole file.
@@ -77,6 +84,16 @@ pub(super) fn finding_of(checked: &Dataset) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_video_in_flight_that_is_excluded_leaves_when_it_is_done() {
+        let mut video = Video::new(Status::Running(WorkerId(0)));
+        assert!(!RowSummary::of(&video).0.leaves);
+        video.excluded = true;
+        let (summary, reason) = RowSummary::of(&video);
+        assert_eq!((summary.state, summary.leaves), (Some(RowState::Running), true));
+        assert_eq!(reason.as_deref(), Some("will be excluded when it is done"));
+    }
     use crate::engine::state::WorkerId;
     use reeldeck_common::error::Failure;
 
