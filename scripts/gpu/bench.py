@@ -61,6 +61,7 @@ class Bench:
         self.prebuilt = arguments.prebuilt and arguments.prebuilt.resolve()
         self.work = (arguments.work or ROOT / "target/gpu-check").resolve()
         self.log = self.work / "log"
+        self.work.mkdir(parents=True, exist_ok=True)
         self.programs = Programs(self.prebuilt, arguments.profile, self.log)
         self.bin = self.programs.bin
         self.budget = Budget(arguments.minutes)
@@ -76,7 +77,6 @@ class Bench:
                       "clips": self.clips, "quick": arguments.quick, "card": None, "features": {}, "crops": None, "rows": [], "fed": {}, "decode": {}}
 
     def prepare(self) -> None:
-        self.work.mkdir(parents=True, exist_ok=True)
         self.log.unlink(missing_ok=True)
         self.programs.build()
         short, long = (SHORT[:2], SHORT[:1]) if self.arguments.quick else (SHORT, CARRIED if self.prebuilt else LONG)

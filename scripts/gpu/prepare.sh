@@ -60,6 +60,10 @@ cp scripts/gpu-check.sh "$into/scripts/"
 cp scripts/gpu/{check,bench,budget,plain_torch,programs,roofline,sampler,table}.py "$into/scripts/gpu/"
 cp scripts/bench/{results,watch}.py "$into/scripts/bench/"
 
+# Compressed, they take a third: each contains FFmpeg.
+tar -C "$into" -czf "$into/bin.tar.gz" bin
+rm -r "${into:?}/bin"
+
 size=$(du -sm "$into" | cut -f1)
 [ "$size" -le 64 ] || die "$into has $size MB, more than the 64 MB that it may have"
 say "$into has $size MB; copy it to the other machine and run scripts/gpu-check.sh --prebuilt . in it"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,10 @@ class Programs:
     def __init__(self, prebuilt: Path | None, profile: str, log: Path):
         self.prebuilt, self.profile, self.log = prebuilt, profile, log
         self.bin = prebuilt / "bin" if prebuilt else ROOT / "target" / ("release" if profile == "release" else "debug")
+        packed = prebuilt / "bin.tar.gz" if prebuilt else None
+        if packed and packed.exists():
+            shutil.unpack_archive(packed, log.parent)
+            self.bin = log.parent / "bin"
         missing = [name for name in ("reeldeck", "reeldeck-worker", "reeldeck-probe") if not (self.bin / name).exists()]
         if missing:
             next_step = "prepare the folder with scripts/gpu-check.sh --prepare DIR" if prebuilt else "run `make build`"

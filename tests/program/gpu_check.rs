@@ -122,6 +122,9 @@ fn prepared() -> tempfile::TempDir {
     add(&folder.path().join("bin"), "reeldeck", script);
     fs::create_dir(folder.path().join("bin/examples")).unwrap();
     add(&folder.path().join("bin/examples"), "decode", "exec sleep 1000");
+    let mut tar = Command::new("tar");
+    assert!(tar.args(["-czf", "bin.tar.gz", "bin"]).current_dir(folder.path()).status().unwrap().success());
+    fs::remove_dir_all(folder.path().join("bin")).unwrap();
     folder
 }
 
