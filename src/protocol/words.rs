@@ -79,7 +79,9 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
             let message: Vec<String> = message.lines().map(|line| printable(line.trim())).collect();
             (Problem, format!("{}: {}", shown(command), message.join("; ")))
         }
-        Event::Stopping => (Info, "finishing the videos in progress; interrupt again to stop now".into()),
+        Event::Stopping => {
+            (Info, "finishing the videos in progress; interrupt again to stop now, or run `reeldeck stop --now`".into())
+        }
         Event::StoppingNow => (Info, "stopping now".into()),
         Event::Blocked { reason } => (Problem, format!("stopping: {}", shown(reason))),
         Event::RunStarted(started) => {

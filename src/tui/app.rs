@@ -8,7 +8,6 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 
 use super::classes::ClassList;
-use super::command_group::Undo;
 use super::details::DetailsView;
 use super::device_history::DeviceHistory;
 use super::engines::Engines;
@@ -22,12 +21,12 @@ use super::picture::Depth;
 use super::picture::graphics::GraphicsProtocol;
 use super::preview::Preview;
 use super::table::VideoTable;
-use super::theme::Theme;
+use super::theme::{StateStyle, Theme};
 use super::toast::Toasts;
 use crate::config::Notification;
-use crate::protocol::Welcome;
-use crate::protocol::row::{Column, Sort};
+use crate::protocol::row::{Column, RowState, Sort};
 use crate::protocol::snapshot::{History, Phase, Snapshot};
+use crate::protocol::{Command, Welcome};
 
 /// The connection to the engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +66,8 @@ pub(super) enum PendingRequest {
     BulkMark,
     /// A command whose answer is shown.
     Command,
+    /// The same, with the key that undoes it.
+    UndoableCommand,
     /// A command that is followed by another one of its group. Its answer is shown only if it is an error.
     PartialCommand,
     /// Its answer is not shown.
@@ -142,8 +143,8 @@ pub(super) struct App {
     pub wall: Timestamp,
     /// The start of a key sequence.
     pub pending_keys: Vec<Key>,
-    /// What can be undone, the most recent last.
-    pub undo: Vec<Undo>,
+    /// The commands that undo exclusions, the most recent last.
+    pub undo: Vec<Vec<Command>>,
     /// Quit as soon as the run is over.
     pub quit_when_idle: bool,
     /// Open the details of the video under the cursor as soon as its row arrives.
@@ -241,6 +242,14 @@ impl App {
         match &self.connection {
             Connection::Up(welcome) => Some(welcome),
             _ => None,
+        }
+    }
+
+    /// How a state is shown: videos in progress are paused with their run.
+    pub(super) fn state_style(&self, state: RowState) -> StateStyle {
+        match (state, self.phase()) {
+            (RowState::Running, Some(Phase::Paused)) => self.options.theme.paused(),
+            _ => self.options.theme.state(state),
         }
     }
 

@@ -6,7 +6,8 @@ use crate::protocol::Command;
 pub(super) struct CommandGroup {
     /// In the order in which they are sent.
     pub commands: Vec<Command>,
-    pub undo: Option<Undo>,
+    /// The commands that undo it.
+    pub undo: Option<Vec<Command>>,
     /// The commands are for the marked videos: the marks are cleared when they are sent.
     pub unmark: bool,
 }
@@ -16,11 +17,4 @@ impl CommandGroup {
     pub(super) fn single(command: Command) -> Self {
         Self { commands: vec![command], ..Self::default() }
     }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Undo {
-    /// What is undone, such as `exclude 3 videos`.
-    pub what: String,
-    pub commands: Vec<Command>,
 }

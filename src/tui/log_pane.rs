@@ -1,6 +1,7 @@
 //! The lines of the log that are held here, with their filter and cursor.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -40,11 +41,20 @@ pub(super) struct LogPane {
     back: usize,
     /// The number of lines that fit on the screen.
     pub height: usize,
+    /// The file with all lines.
+    pub file: PathBuf,
 }
 
 impl Default for LogPane {
     fn default() -> Self {
-        Self { lines: VecDeque::new(), min_level: Level::Detail, text: String::new(), back: 0, height: 1 }
+        Self {
+            lines: VecDeque::new(),
+            min_level: Level::Detail,
+            text: String::new(),
+            back: 0,
+            height: 1,
+            file: PathBuf::new(),
+        }
     }
 }
 

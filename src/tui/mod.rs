@@ -13,6 +13,7 @@ mod engines;
 mod first_run;
 mod gauge;
 mod input;
+mod keep_theme;
 mod key_reader;
 mod keymap;
 mod keys;

@@ -1,17 +1,19 @@
 //! The overlays: help, command palette, filter input, menus, questions, details and notices.
 
+use std::cell::Cell;
+
 use super::command_group::CommandGroup;
 use super::details::DetailsView;
 use super::input::Input;
 use super::pane::Pane;
 use super::theme::Theme;
-use crate::protocol::row::{Column, Finding, RowState};
+use crate::protocol::row::{Column, Filter, Finding, RowState};
 
 #[derive(Clone, Debug)]
 pub(super) enum Modal {
     Help {
-        /// The number of lines scrolled past.
-        scroll: usize,
+        /// The number of lines scrolled past. Drawing limits it to the last page.
+        scroll: Cell<usize>,
         /// Only entries with these words are shown.
         search: Input,
         /// The search is being typed.
@@ -39,8 +41,8 @@ pub(super) enum Modal {
     Notice {
         title: String,
         text: String,
-        /// The number of lines scrolled past.
-        scroll: usize,
+        /// The number of lines scrolled past. Drawing limits it to the last page.
+        scroll: Cell<usize>,
     },
 }
 
@@ -51,10 +53,19 @@ pub(super) struct Menu {
     pub text: String,
     pub items: Vec<MenuItem>,
     pub selected: usize,
-    /// The menu stays open after a choice.
-    pub stays_open: bool,
+    /// Several items can be chosen: the menu stays open after a choice.
+    pub several: Option<SeveralChoices>,
     /// The theme before the preview, which closing the menu restores. Moving the cursor shows the theme under it.
     pub theme_before: Option<Theme>,
+}
+
+/// The choices in a menu that stays open. They take effect at once.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SeveralChoices {
+    /// The filter that esc restores.
+    pub before: Filter,
+    /// Something was chosen: enter keeps it. Otherwise enter chooses the item under the cursor.
+    pub is_changed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +105,7 @@ impl MenuItem {
 impl Menu {
     /// A menu with the cursor on its first item, which closes after a choice.
     pub(super) fn new(title: impl Into<String>, text: impl Into<String>, items: Vec<MenuItem>) -> Self {
-        Self { title: title.into(), text: text.into(), items, selected: 0, stays_open: false, theme_before: None }
+        Self { title: title.into(), text: text.into(), items, selected: 0, several: None, theme_before: None }
     }
 
     /// A yes-or-no question with the cursor on yes.

@@ -60,7 +60,7 @@ pub(crate) fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
             let mut screen = Screen::open(options.mouse, "reeldeck")?;
             let mut keys = key_reader::spawn()?;
             if !first_run::run_form(&mut screen, &mut keys, &mut signals, &options, &keymap, typed, &current).await? {
-                return Ok(None);
+                return Ok(Some("nothing was saved".into()));
             }
             let settings = Settings::resolve(typed, &current)?;
             settings.check_folders_or_wait()?;

@@ -2,9 +2,11 @@
 
 use super::action::Action;
 use super::app::{App, Connection};
+use super::classes::findings_of;
 use super::details::{self, is_details_action};
 use super::pane::Pane;
-use crate::protocol::row::RowState;
+use super::text;
+use crate::protocol::row::{Finding, RowState};
 use crate::protocol::snapshot::Phase;
 
 /// `None` if the action is available.
@@ -34,17 +36,27 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             }
             _ => None,
         },
+        A::Stop if app.phase() == Some(Phase::Stopping) => Some("the run is stopping already".into()),
         A::Stop => (!app.is_active() && app.active_others() == 0).then(|| "no run is active".into()),
         A::RetryAll => (counts.failed == 0).then(|| "no video has failed".into()),
         A::WriteMissing => match app.welcome().and_then(|welcome| welcome.manifest.as_ref()) {
-            None => Some("no manifest; name one in config.toml or with --manifest".into()),
+            None => {
+                let key = app.keymap.key_text(action);
+                Some(format!(
+                    "{key} needs a list of expected videos; none is set: name one with --manifest or in config.toml"
+                ))
+            }
             Some(_) => None,
         },
         A::Export => (counts.done == 0).then(|| "nothing to export yet: no video is done".into()),
         A::Undo => app.undo.is_empty().then(|| "nothing to undo".into()),
         A::Check | A::CheckDeep => {
             let scan = app.snapshot().and_then(|snapshot| snapshot.scan);
-            scan.map(|scan| format!("a check is running: {} of {}", scan.done, scan.all))
+            match scan {
+                Some(scan) => Some(format!("a check is running: {} of {}", scan.done, scan.all)),
+                None if action == A::Check => nothing_to_check(app),
+                None => None,
+            }
         }
         A::Unmark => app.marks.is_empty().then(|| "nothing is marked".into()),
         A::Retry => retry(app),
@@ -52,7 +64,7 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             Some("no video is here".into())
         }
         A::YankReason if app.videos.current().is_some_and(|row| row.reason.is_none()) => {
-            Some("this video has no reason to copy".into())
+            Some("nothing went wrong with this video".into())
         }
         A::YankLine | A::YankLog if app.log.current().is_none() => Some("no line is here".into()),
         A::Range | A::MarkAll | A::Invert if app.videos.total() == 0 => Some("no video is here".into()),
@@ -69,6 +81,16 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         },
         _ => None,
     }
+}
+
+/// All files are checked.
+fn nothing_to_check(app: &App) -> Option<String> {
+    let snapshot = app.snapshot()?;
+    if snapshot.counts.videos == 0 || findings_of(&snapshot.findings, Finding::Unchecked) > 0 {
+        return None;
+    }
+    let (files, deep) = (text::count(snapshot.counts.videos as u64), app.keymap.key_text(Action::CheckDeep));
+    Some(format!("all {files} files are checked already; {deep} checks them again"))
 }
 
 /// What a starting engine waits for.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::app::{App, Dirty, Options};
 use super::details::STILL;
+use super::keep_theme::keep_theme;
 use super::keymap::Keymap;
 use super::link::LinkRequest;
 use super::modal::Modal;
@@ -63,7 +64,8 @@ impl Window {
         done: mpsc::UnboundedSender<Msg>,
     ) -> anyhow::Result<Self> {
         let size = screen.size().context("failed to ask for the terminal's size")?;
-        let app = App::new(options, keymap, size);
+        let mut app = App::new(options, keymap, size);
+        app.log.file = layout::log_file(&Layout::new(&settings.out, "").private(), &holder::log_name());
         let began = Instant::now();
         Ok(Self {
             screen,
@@ -175,11 +177,25 @@ impl Window {
                     bytes.extend(self.app.options.bell.then_some(b'\x07'));
                     self.screen.raw(&bytes)?;
                 }
+                Effect::KeepTheme(name) => self.keep_theme(name),
                 Effect::ShowLog => self.show_log(),
                 Effect::Still { video, path } => self.fetch_still(video, path),
             }
         }
         Ok(Flow::Continue(()))
+    }
+
+    fn keep_theme(&self, name: &'static str) {
+        let (file, done) = (self.settings.config_file.clone(), self.done.clone());
+        tokio::task::spawn_blocking(move || {
+            let kept = file.as_deref().map(|path| keep_theme(path, name));
+            let text = match kept {
+                Some(Ok(())) => format!("theme {name}, written to config.toml"),
+                Some(Err(why)) => why,
+                None => format!("theme {name}, until you quit: there is no config.toml to keep it in"),
+            };
+            let _ = done.send(Msg::Notify(text));
+        });
     }
 
     pub(super) fn is_lent(&self) -> bool {
@@ -189,7 +205,7 @@ impl Window {
     /// Opens the log file in the user's pager or editor, which gets the terminal until it ends. The run's messages are
     /// still received.
     fn show_log(&mut self) {
-        let path = layout::log_file(&Layout::new(&self.settings.out, "").private(), &holder::log_name());
+        let path = self.app.log.file.clone();
         let set = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
         let program = ["PAGER", "VISUAL", "EDITOR"].into_iter().find_map(set).unwrap_or_else(|| "less".into());
         (self.lent, self.percent) = (true, None);

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use ratatui::text::Span;
-use reeldeck_common::error::ErrorKind;
+use reeldeck_common::error::{ErrorKind, without_advice};
 use reeldeck_common::failure::Attempt;
 
 use super::format_time;
@@ -38,7 +38,7 @@ fn one(page: &mut Page, number: usize, attempt: &Attempt, zone: &TimeZone) {
         if page.theme.is_ascii() { ("   ", "   < ", "   | ") } else { ("   ", "   ↳ ", "   │ ") };
     for (depth, message) in attempt.failure.chain.iter().enumerate() {
         // Continuation lines of a message are indented below its first line.
-        for (at, line) in message.lines().enumerate() {
+        for (at, line) in without_advice(message).lines().enumerate() {
             let head = match (depth, at) {
                 (0, _) => first,
                 (_, 0) => further,

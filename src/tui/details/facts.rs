@@ -2,11 +2,12 @@
 
 use jiff::tz::TimeZone;
 use ratatui::style::Style;
+use reeldeck_common::error::without_advice;
 
 use super::format_time;
 use super::page::Page;
 use crate::protocol::details::{Details, FeatureDetails, ListedVideo};
-use crate::protocol::row::Finding;
+use crate::protocol::row::{Finding, RowState};
 use crate::tui::text;
 use crate::tui::theme::Role;
 
@@ -19,10 +20,15 @@ pub(super) fn write(page: &mut Page, details: &Details, zone: &TimeZone) {
             details.row.findings.worst().filter(|finding| finding.is_problem() || *finding == Finding::Degraded);
         let finding = finding.map(|finding| page.theme.finding(finding));
         let finding = finding.map(|finding| format!(", {} {}", finding.glyph, finding.word)).unwrap_or_default();
+        // The next step says what helps.
+        let reason = if details.next_step.is_some() { without_advice(reason) } else { reason };
         page.text_styled("state", &format!("{} {}{finding}: {reason}", state.glyph, state.word), state.style);
     }
     if let Some(next) = &details.next_step {
         page.text("next step", next, Role::Title);
+    }
+    if details.row.state == RowState::Queued && details.row.findings.has(Finding::Corrupt) {
+        page.text("", "the run tries it all the same; x leaves it out", Role::Base);
     }
     if !page.lines.is_empty() {
         page.gap();

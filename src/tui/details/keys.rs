@@ -43,12 +43,12 @@ pub(super) fn is_excluded(details: &Details) -> bool {
 /// `None` if the action is available. `is_active`: a run is active.
 pub(crate) fn unavailable_reason(action: Action, details: &Details, is_active: bool) -> Option<&'static str> {
     match (action, details.row.state) {
-        (Action::Still, _) if details.path.is_none() => Some("no still: the file is not on disk"),
+        (Action::Still, _) if details.path.is_none() => Some("no picture: the file is not on disk"),
         (Action::YankPath, _) if details.path.is_none() && details.feature.is_none() => {
             Some("no path: the file is not on disk")
         }
         (Action::YankReason, _) if details.row.reason.is_none() && details.attempts.is_empty() => {
-            Some("there is no error to copy")
+            Some("nothing went wrong with this video")
         }
         (Action::Retry, RowState::Running) => Some("it is being extracted now"),
         (Action::Retry, RowState::Queued) if is_active => Some("it is queued already"),
@@ -74,15 +74,16 @@ pub(super) fn hints(
             Action::Exclude if is_excluded(details) => "include",
             Action::Retry if details.row.state == RowState::Failed => "retry",
             Action::Retry if details.row.state == RowState::Queued && !is_active => "start",
-            Action::Still if has_picture => "no still",
+            Action::Still if has_picture => "no picture",
             _ => line.short,
         };
         let wide = text::width(&key) + text::width(short) + 3;
+        let off = unavailable_reason(line.action, details, is_active).is_some();
         // What can never apply to this video is left out.
-        if used + wide > room || (line.action == Action::Still && details.path.is_none()) {
+        let never = off && matches!(line.action, Action::Still | Action::YankReason);
+        if used + wide > room || never {
             continue;
         }
-        let off = unavailable_reason(line.action, details, is_active).is_some();
         let (key_role, word_role) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
         spans.push(Span::styled(format!(" {key} "), theme.style(key_role)));
         spans.push(Span::styled(format!("{short} "), theme.style(word_role)));

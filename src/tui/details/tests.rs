@@ -7,7 +7,7 @@ use reeldeck_common::failure::Attempt;
 
 use super::*;
 use crate::protocol::details::{FeatureDetails, ListedVideo, Segment};
-use crate::protocol::row::{Findings, Row, RowFacts, RowState};
+use crate::protocol::row::{Finding, Findings, Row, RowFacts, RowState};
 use crate::tui::keymap::{Context, KeyMatch};
 use crate::tui::keys::Keys;
 use crate::tui::tests::render;
@@ -274,13 +274,15 @@ fn keys_scroll_and_return_outcomes() {
     text_of(&view, 80, 12);
     assert_eq!(press(&mut view, "G"), Outcome::Moved);
     let end = text_of(&view, 80, 12);
-    assert!(end.contains("greatest"), "{end}");
+    assert!(end.contains("col 700"), "{end}");
     press(&mut view, "down");
     assert_eq!(text_of(&view, 80, 12), end, "scrolling stops at the end");
     press(&mut view, "pgup");
     assert_ne!(text_of(&view, 80, 12), end);
     press(&mut view, "g g");
     assert!(text_of(&view, 80, 12).contains("file  "));
+    let whole = text_of(&view, 80, 60);
+    assert!(whole.find("greatest value") < whole.find("col 1"), "the legend is above: {whole}");
     let path = view.details().path.clone().unwrap();
     assert_eq!(press(&mut view, "Y"), Outcome::Copy(path.display().to_string()));
     assert_eq!(press(&mut view, "y"), Outcome::Copy(view.video().to_owned()));
@@ -357,4 +359,25 @@ fn any_size_can_be_drawn() {
             }
         }
     }
+}
+
+#[test]
+fn a_corrupt_video_that_is_queued_says_what_happens_to_it_and_gives_advice_once() {
+    let mut details = bare(RowState::Queued);
+    details.row.findings = [Finding::Corrupt].into_iter().collect();
+    details.row.reason = Some("the MP4 index is missing; download it again".into());
+    details.next_step = Some("download it again; `reeldeck missing` lists it".into());
+    details.attempts = failed().attempts;
+    details.attempts[0].failure = Failure::new(ErrorKind::Corrupt, "the MP4 index is missing; download it again");
+    let text = text_of(&view(details), 120, 40);
+    assert_eq!(text.matches("download it again").count(), 1, "{text}");
+    assert!(text.contains("the run tries it all the same; x leaves it out"), "{text}");
+}
+
+#[test]
+fn the_keys_fit_into_80_columns_and_none_is_useless() {
+    let text = text_of(&view(failed()), 80, 24);
+    let keys = text.lines().last().unwrap();
+    assert!(["o picture", "w copy why", "p prev", "n next"].iter().all(|key| keys.contains(key)), "{keys}");
+    assert!(!text_of(&view(bare(RowState::Queued)), 80, 24).contains("copy why"), "nothing went wrong");
 }

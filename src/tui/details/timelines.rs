@@ -211,6 +211,13 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
         let sum: usize = part.iter().map(|value| usize::from(*value)).sum();
         (sum / part.len().max(1)) as u8
     };
+    // The legend comes first, because the end of the map may be below the screen.
+    let mut legend = vec![Span::styled("least ", theme.style(Role::Dim))];
+    legend.extend(spans((0..8).map(|step| cell(&theme, [Some(step * 36), Some(step * 36)]))));
+    let words = format!(" greatest value; {} by column and time", tensor.map_or("feature", |(name, _)| name));
+    let room = page.room().saturating_sub(14);
+    legend.push(Span::styled(text::truncate(&words, room, theme.ellipsis()).into_owned(), theme.style(Role::Dim)));
+    page.line("", legend);
     // With colours, one line shows two rows.
     let step = if theme.heat(0).is_some() { 2 } else { 1 };
     for (at, rows) in feature.heat.chunks(step).enumerate() {
@@ -223,12 +230,6 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
         };
         page.line(label, spans(cells));
     }
-    let mut legend = vec![Span::styled("least ", theme.style(Role::Dim))];
-    legend.extend(spans((0..8).map(|step| cell(&theme, [Some(step * 36), Some(step * 36)]))));
-    let words = format!(" greatest value; {} by column and time", tensor.map_or("feature", |(name, _)| name));
-    let room = page.room().saturating_sub(14);
-    legend.push(Span::styled(text::truncate(&words, room, theme.ellipsis()).into_owned(), theme.style(Role::Dim)));
-    page.line("", legend);
 }
 
 /// Two values above each other, or the upper one alone.

@@ -43,10 +43,10 @@ impl Field {
 
     pub(in crate::tui) fn help(self) -> &'static str {
         match self {
-            Self::Root => "One folder per class. Nothing in it is changed.",
+            Self::Root => "Usually one folder per class, or loose videos; only read.",
             Self::Out => "For features, lists, exports; not in the dataset folder.",
-            Self::Checkpoint => "published, a URL or a .pth file; empty: scan only.",
-            Self::Manifest => "Expected videos: the HACS file, or one video per line.",
+            Self::Checkpoint => "Weights: published, .pth file, URL; seeded: for a trial.",
+            Self::Manifest => "Optional: the videos you expect; HACS file or one a line.",
             Self::Layout => "any: at any depth; or classes, flat, split.",
             Self::Devices => "cpu, cuda:0, cuda:0,cuda:1, cpu*2, all: one worker each.",
         }

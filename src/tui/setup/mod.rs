@@ -85,6 +85,8 @@ enum Notice {
     #[default]
     None,
     Hint(String),
+    /// About the focused field, below which it is shown.
+    OfField(String),
     Problem(String),
 }
 
@@ -211,13 +213,13 @@ impl<'k> Setup<'k> {
             return vec![];
         }
         let Some(common) = completions.common() else {
-            self.notice = Notice::Hint("no match".into());
+            self.notice = Notice::OfField("no match".into());
             return vec![];
         };
         self.suggestions = if completions.names.len() > 1 { completions.names.clone() } else { vec![] };
         if common == completions.typed {
             if completions.names.len() == 1 {
-                self.notice = Notice::Hint("no more suggestions; enter continues".into());
+                self.notice = Notice::OfField("no more suggestions; enter continues".into());
             }
             return vec![];
         }

@@ -361,3 +361,16 @@ fn the_form_can_be_suspended_at_any_time() {
     assert_eq!(control(&mut setup, 'z'), [Effect::Suspend]);
     assert_eq!(control(&mut setup, 's'), [], "a write is running");
 }
+
+#[test]
+fn the_last_line_says_save_and_no_match_is_below_its_field() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    setup.completed(&Completions { field: Field::Root, typed: "data".into(), head: String::new(), names: vec![] });
+    let text = text_of(&setup, 80, 24);
+    let place = |words: &str| text.lines().position(|line| line.contains(words)).unwrap();
+    assert!(place("no match") < place("output folder"), "{text}");
+    assert!(text.contains("enter next") && text.contains("ctrl-u empty"), "{text}");
+    setup.go(5);
+    assert!(text_of(&setup, 80, 24).contains("enter save"));
+}

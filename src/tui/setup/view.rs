@@ -8,7 +8,9 @@ use ratatui::widgets::{Block, Borders, Clear, Widget};
 
 use super::{Field, Notice, Setup, Verdict};
 use crate::protocol::row::{Finding, RowState};
-use crate::tui::keymap::Context;
+use crate::tui::action::Action;
+use crate::tui::keymap::{Binding, Context};
+use crate::tui::keys::Keys;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 
@@ -84,8 +86,13 @@ impl Setup<'_> {
             let at = self.line(&mut writer, name, is_focused);
             cursor = cursor.or(at.filter(|_| is_focused));
             // If the room suffices for one of the two, the verdict goes before the explanation.
+            let noticed = is_focused && matches!(self.notice, Notice::OfField(_));
             let rest = match room {
                 Density::Fields => None,
+                _ if noticed => {
+                    self.verdict_line(&mut writer, name);
+                    None
+                }
                 Density::Full | Density::Normal if self.suggestions.is_empty() || !is_focused => {
                     self.verdict_lines(&mut writer, name)
                 }
@@ -109,7 +116,9 @@ impl Setup<'_> {
             }
         }
         self.button(&mut writer);
+        let is_shown = matches!(self.notice, Notice::OfField(_)) && matches!(room, Density::Full | Density::Normal);
         match (self.focused(), room) {
+            _ if is_shown => {}
             _ if self.notice != Notice::None => self.notice_line(&mut writer),
             (Some(name), Density::Compact) => self.explain(&mut writer, name, true),
             (Some(name), Density::Fields) if self.suggestions.is_empty() => self.verdict_line(&mut writer, name),
@@ -131,12 +140,19 @@ impl Setup<'_> {
         buffer.set_string(area.x + 1, area.y, title, theme.style(Role::Title));
         let (mut spans, mut taken) = (vec![], 0);
         // As many as fit, in order of importance.
-        for (line, keys) in self.keymap.footer(Context::Form) {
-            let key = keys.to_string();
-            let wide = text::width(&key) + line.short.len() + 3;
+        let is_last = self.focused().is_none();
+        let offer = |(line, keys): (&Binding, &Keys)| {
+            let short = if is_last && line.action == Action::Confirm { "save" } else { line.short };
+            (keys.to_string(), short)
+        };
+        let mut offers: Vec<(String, &str)> = self.keymap.footer(Context::Form).into_iter().map(offer).collect();
+        // A key of every text field, which cannot be changed.
+        offers.insert(offers.len().saturating_sub(1), ("ctrl-u".into(), "empty"));
+        for (key, short) in offers {
+            let wide = text::width(&key) + short.len() + 3;
             if taken + wide <= room {
                 spans.push(Span::styled(format!(" {key} "), theme.style(Role::Key)));
-                spans.push(Span::raw(format!("{} ", line.short)));
+                spans.push(Span::raw(format!("{short} ")));
                 taken += wide;
             }
         }
@@ -217,6 +233,11 @@ impl Setup<'_> {
 
     /// Draws the suggestions of the focused field if there are any, else the field's explanation.
     fn explain(&self, writer: &mut LineWriter<'_>, name: Field, is_focused: bool) {
+        if let Notice::OfField(words) = &self.notice
+            && is_focused
+        {
+            return writer.text(writer.indent(), &text::sanitized(words), writer.theme.style(Role::Warn));
+        }
         if self.suggestions.is_empty() || !is_focused {
             return writer.text(writer.indent(), name.help(), writer.theme.style(Role::Dim));
         }
@@ -238,7 +259,9 @@ impl Setup<'_> {
 
     fn notice_line(&self, writer: &mut LineWriter<'_>) {
         match &self.notice {
-            Notice::Hint(words) => writer.text(0, &text::sanitized(words), writer.theme.style(Role::Dim)),
+            Notice::Hint(words) | Notice::OfField(words) => {
+                writer.text(0, &text::sanitized(words), writer.theme.style(Role::Dim))
+            }
             Notice::Problem(words) => writer.text(0, &text::sanitized(words), writer.theme.style(Role::Error)),
             Notice::None => {}
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Values, expanded};
 use crate::config::{self, Config};
 
-const HEADER: &str = "# reeldeck's configuration. Every other setting has its default; config.example.toml explains all of them.\n\
+const HEADER: &str = "# reeldeck's configuration. Every other setting has its default; `reeldeck init --dry-run` prints and explains all.\n\
     # Relative paths are relative to the folder of this file.\n\n";
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -116,7 +116,9 @@ fn excluding_can_be_undone() {
         panic!("{:?}", harness.last_command())
     };
     assert_eq!(select.videos.len(), 2);
+    assert!(harness.has_toast("done as asked; u undoes"));
     harness.press("u");
+    assert_eq!(harness.app.toasts.shown().len(), 2, "one toast for each command");
     let Command::Exclude { select: back, undo: true } = harness.last_command().clone() else {
         panic!("{:?}", harness.last_command())
     };
@@ -193,7 +195,7 @@ fn an_unavailable_key_shows_the_reason() {
     let mut welcome = welcome();
     welcome.manifest = None;
     no_manifest.app.connection = Connection::Up(Box::new(welcome));
-    says(no_manifest, "m", "no manifest; name one");
+    says(no_manifest, "m", "m needs a list of expected videos; none is set");
 }
 
 #[test]

@@ -17,12 +17,12 @@ fn copied(harness: &Harness) -> &str {
 #[test]
 fn the_reason_of_a_video_is_copied() {
     let mut harness = running(80, 24, failing(), gpus(1));
-    harness.press("f c esc").press("w");
+    harness.press("f c enter").press("w");
     assert!(copied(&harness).starts_with("moov atom missing"), "{}", copied(&harness));
     assert!(harness.has_toast("copied the reason"));
-    harness.press("f a").press("x esc w");
+    harness.press("f a").press("x enter w");
     assert_eq!(harness.app.videos.current().unwrap().state, RowState::Excluded);
-    assert!(harness.has_toast("no reason to copy"));
+    assert!(harness.has_toast("nothing went wrong with this video"));
 }
 
 #[test]

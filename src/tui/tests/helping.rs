@@ -8,7 +8,7 @@ use crate::protocol::Command;
 use crate::protocol::row::{Column, Finding, RowState};
 use crate::protocol::snapshot::Phase;
 use crate::tui::pane::Pane;
-use crate::tui::update::Msg;
+use crate::tui::update::{Effect, Msg};
 
 fn harness(width: u16, height: u16) -> Harness {
     running(width, height, failing(), gpus(2))
@@ -32,6 +32,25 @@ fn help_uses_the_width_in_columns() {
     let mut harness = harness(200, 50);
     harness.press("?");
     insta::assert_snapshot!("help_200x50", harness.screen());
+}
+
+#[test]
+fn help_and_notices_scroll_back_from_their_last_line_at_once() {
+    let mut harness = harness(80, 24);
+    let text = (0..60).map(|line| format!("line {line}\n")).collect::<String>();
+    for notice in [false, true] {
+        match notice {
+            true => harness.app.notice("Notice", text.clone()),
+            false => drop(harness.press("?")),
+        }
+        for end in ["G", "pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn"] {
+            harness.press(end);
+            let last = harness.screen();
+            harness.press("k");
+            assert_ne!(harness.screen(), last, "{end}");
+        }
+        harness.press("esc");
+    }
 }
 
 #[test]
@@ -60,7 +79,16 @@ fn themes_are_previewed_and_only_a_choice_stays() {
     assert_eq!(harness.app.options.theme.name(), "terminal");
     harness.press("T j j j enter");
     assert_eq!(harness.app.options.theme.name(), "paper");
-    assert!(harness.has_toast("theme = \"paper\""));
+    assert_eq!(harness.effects.last(), Some(&Effect::KeepTheme("paper")), "only a choice is kept");
+}
+
+#[test]
+fn the_log_pane_names_its_file() {
+    let mut harness = harness(80, 24);
+    harness.app.log.file = "/out/a/very/long/path/to/the/output/folder/.reeldeck/log/login1.log".into();
+    harness.press("5");
+    assert!(harness.line("5 Log").contains(".reeldeck/log/login1.log"), "{}", harness.screen());
+    assert!(harness.line("? help").contains("o open"), "{}", harness.screen());
 }
 
 #[test]

@@ -11,5 +11,6 @@ mod many_engines;
 mod navigation;
 pub(super) mod render;
 mod run_end;
+mod run_states;
 mod screens;
 mod watching;

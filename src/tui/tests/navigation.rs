@@ -7,6 +7,7 @@ use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEven
 use super::fixtures::{failing, gpus, many, row, running};
 use super::harness::Harness;
 use crate::protocol::row::{Column, Filter, Finding, RowState};
+use crate::protocol::snapshot::Phase;
 use crate::tui::pane::Pane;
 use crate::tui::update::{Effect, Msg};
 
@@ -94,15 +95,15 @@ fn a_filter_applies_while_typing_and_can_be_cancelled() {
 #[test]
 fn states_and_problems_are_chosen_by_keys() {
     let mut harness = running(120, 40, failing(), gpus(0));
-    harness.press("f f c esc");
+    harness.press("f f c enter");
     assert_eq!(harness.app.videos.filter().states, [RowState::Failed]);
     assert_eq!(harness.app.videos.filter().findings, [Finding::Corrupt]);
     assert_eq!(harness.app.videos.total(), 3 + 3 + 2);
-    harness.press("f c esc");
+    harness.press("f c enter");
     assert_eq!(harness.app.videos.filter().states, [RowState::Failed]);
     harness.press("F");
     assert!(harness.app.videos.filter().is_problems());
-    assert!(harness.line("2 Videos").contains("problems"));
+    assert!(harness.line("2 Videos").contains("Videos · problems only · by state"));
     harness.press("F");
     assert_eq!(harness.app.videos.filter().states, []);
     harness.press("f j enter");
@@ -110,8 +111,25 @@ fn states_and_problems_are_chosen_by_keys() {
         (harness.app.videos.filter().states.as_slice(), harness.app.modals.len()),
         ([RowState::Failed].as_slice(), 0)
     );
-    harness.press("f a esc");
+    harness.press("f a enter");
     assert_eq!(harness.app.videos.filter().states, []);
+}
+
+#[test]
+fn enter_keeps_the_chosen_states_and_esc_restores_those_before() {
+    let mut harness = running(120, 40, failing(), gpus(0));
+    let states = |harness: &Harness| harness.app.videos.filter().states.clone();
+    // The cursor is on the chosen item, which enter must not remove.
+    harness.press("f q");
+    assert_eq!(states(&harness), [RowState::Queued]);
+    harness.press("enter");
+    assert_eq!((states(&harness), harness.app.modals.len()), (vec![RowState::Queued], 0));
+    harness.press("f enter");
+    assert_eq!(states(&harness), [RowState::Queued], "without a choice enter changes nothing");
+    harness.press("f d x");
+    assert_eq!(states(&harness), [RowState::Queued, RowState::Done, RowState::Excluded]);
+    harness.press("esc");
+    assert_eq!((states(&harness), harness.app.modals.len()), (vec![RowState::Queued], 0));
 }
 
 #[test]
@@ -140,7 +158,7 @@ fn sorting_keeps_the_row_number_of_the_cursor() {
 fn excluding_and_retrying_keep_the_row_number_of_the_cursor() {
     for (key, next) in [("x", RowState::Excluded), ("r", RowState::Queued)] {
         let mut harness = harness();
-        harness.press("f f esc").press("j j j");
+        harness.press("f f enter").press("j j j");
         let failed = harness.app.videos.total();
         for turn in 1..4 {
             let video = under(&harness);
@@ -336,4 +354,24 @@ fn snapshots_cause_requests_only_on_ticks() {
     assert!(harness.requests - before <= 4, "{}", harness.requests - before);
     harness.press("j");
     assert!(harness.app.now > Duration::ZERO);
+}
+
+#[test]
+fn an_empty_table_says_why() {
+    let mut harness = Harness::new(80, 24);
+    harness.connect();
+    assert!(harness.shows("No videos in"));
+    harness.press("F");
+    assert!(harness.shows("No problems. esc shows all videos."), "{}", harness.screen());
+    let mut starting = Harness::new(80, 24);
+    starting.snapshot.phase = Phase::Starting;
+    starting.connect();
+    assert!(starting.shows("Reading the dataset folder") && !starting.shows("No videos in"));
+}
+
+#[test]
+fn a_marked_row_under_the_cursor_shows_both() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    harness.press("space k");
+    assert!(harness.line("◉ ").contains("failed"));
 }

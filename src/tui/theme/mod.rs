@@ -160,6 +160,11 @@ impl Theme {
         if self.ascii { "*" } else { "●" }
     }
 
+    /// The sign of a marked row under the cursor.
+    pub(super) fn mark_at_cursor(&self) -> &'static str {
+        if self.ascii { "@" } else { "◉" }
+    }
+
     /// Separates parts of a line, with spaces.
     pub(super) fn separator(&self) -> &'static str {
         if self.ascii { " - " } else { " · " }
@@ -236,6 +241,11 @@ impl Theme {
         let style = self.style(role);
         let style = if state == RowState::Missing { style.remove_modifier(Modifier::BOLD) } else { style };
         StateStyle { glyph: if self.ascii { plain } else { glyph }, word: state.word(), style }
+    }
+
+    /// A video in progress of a paused run.
+    pub(super) fn paused(&self) -> StateStyle {
+        StateStyle { glyph: if self.ascii { "=" } else { "‖" }, word: "paused", style: self.style(Role::Warn) }
     }
 
     pub(super) fn finding(&self, finding: Finding) -> StateStyle {

@@ -1,5 +1,7 @@
 //! Runs the actions that keys are bound to.
 
+use std::cell::Cell;
+
 use super::{Effect, commands, details, videos};
 use crate::config::THEMES;
 use crate::format::Format;
@@ -25,7 +27,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     }
     match action {
         A::Quit => commands::quit(app, effects),
-        A::Help => app.modals.push(Modal::Help { scroll: 0, search: Input::default(), typing: false }),
+        A::Help => app.modals.push(Modal::Help { scroll: Cell::default(), search: Input::default(), typing: false }),
         A::Palette => app.modals.push(Modal::Palette { input: Input::default(), selected: 0 }),
         A::Back => back(app),
         A::Suspend => effects.push(Effect::Suspend),
@@ -221,7 +223,7 @@ fn states(app: &mut App) {
         let text = app.log.text.clone();
         return app.log.set_filter(next, &text);
     }
-    app.modals.push(Modal::Menu(videos::states_menu(app, 0)));
+    app.modals.push(Modal::Menu(videos::states_menu(app)));
 }
 
 fn export_menu() -> Menu {
@@ -237,7 +239,7 @@ fn export_menu() -> Menu {
         let order = CommandGroup::single(Command::Export { formats: vec![name.clone()] });
         MenuItem::new(key, format!("{name:4} {what}"), MenuAction::Send(order))
     };
-    let text = "From the features that exist. Missing ones are listed beside the export.";
+    let text = "Exports the finished videos; missing.txt lists the others.";
     Menu::new("Export", text, formats.into_iter().map(item).collect())
 }
 

@@ -7,7 +7,7 @@ use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::{App, PendingRequest};
-use crate::tui::command_group::{CommandGroup, Undo};
+use crate::tui::command_group::CommandGroup;
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
 use crate::tui::run_end;
 use crate::tui::text;
@@ -26,7 +26,11 @@ pub(super) fn send(app: &mut App, group: CommandGroup, effects: &mut Vec<Effect>
     }
     let last = group.commands.len().saturating_sub(1);
     for (place, command) in group.commands.into_iter().enumerate() {
-        let tag = if place == last { PendingRequest::Command } else { PendingRequest::PartialCommand };
+        let tag = match place == last {
+            true if group.undo.is_some() => PendingRequest::UndoableCommand,
+            true => PendingRequest::Command,
+            false => PendingRequest::PartialCommand,
+        };
         app.command(tag, command, effects);
     }
     if let Some(undo) = group.undo {
@@ -53,9 +57,9 @@ fn moves(command: &Command, row: &Row) -> bool {
 
 /// Undoes the last exclusion.
 pub(super) fn undo(app: &mut App, effects: &mut Vec<Effect>) {
-    let Some(Undo { what, commands }) = app.undo.pop() else { return };
+    // The engine's answer says what was done.
+    let Some(commands) = app.undo.pop() else { return };
     send(app, CommandGroup { commands, ..CommandGroup::default() }, effects);
-    app.report(Level::Info, format!("undone: {what}"));
 }
 
 /// A sentence on how long the videos take at the current rate.
@@ -97,11 +101,14 @@ pub(super) fn deep_check(app: &App) -> Menu {
 pub(super) fn stop_menu(app: &App) -> Menu {
     let videos = in_progress(app);
     let stop = |now| MenuAction::Send(CommandGroup::single(Command::Stop { now }));
-    let items = vec![
-        MenuItem::new('s', format!("after {videos}"), stop(false)),
+    let mut items = vec![
         MenuItem::new('n', format!("now; {videos} will be done again"), stop(true)),
         MenuItem::new('c', "cancel", MenuAction::Close),
     ];
+    if app.phase() == Some(Phase::Finishing) {
+        return Menu::new("Stop the run", format!("The run ends after {videos}."), items);
+    }
+    items.insert(0, MenuItem::new('s', format!("after {videos}"), stop(false)));
     Menu::new("Stop the run", "Finished videos stay finished; the next start continues from there.", items)
 }
 

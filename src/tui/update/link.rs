@@ -2,11 +2,14 @@
 
 use super::{Effect, LinkEvent, bulk_mark, commands, details, preview};
 use crate::protocol::event::{Event, Line};
+use crate::protocol::row::Finding;
 use crate::protocol::snapshot::{Phase, Snapshot};
 use crate::protocol::summary::Ending;
 use crate::protocol::words::{Level, describe};
 use crate::protocol::{Command, FromEngine, LogLine, ToEngine};
+use crate::tui::action::Action;
 use crate::tui::app::{App, Connection, Dirty, PendingRequest, TimedSnapshot};
+use crate::tui::classes::findings_of;
 use crate::tui::device_history::{self, DeviceHistory};
 use crate::tui::modal::Modal;
 use crate::tui::{run_end, text};
@@ -106,6 +109,10 @@ fn message(app: &mut App, message: FromEngine, effects: &mut Vec<Effect>) {
         FromEngine::Ok { id, message } => match app.pending.remove(&id) {
             // An event adds the command and its result to the log.
             Some(PendingRequest::Command) => app.say(Level::Info, message),
+            Some(PendingRequest::UndoableCommand) => {
+                let undo = app.keymap.key_text(Action::Undo);
+                app.say(Level::Info, format!("{message}; {undo} undoes"));
+            }
             _ => app.touch(Dirty::Soon),
         },
         FromEngine::Error { id, message } => error(app, id, message),
@@ -126,7 +133,7 @@ fn error(app: &mut App, id: u64, message: String) {
             app.bulk_mark = None;
             app.say(Level::Problem, message);
         }
-        Some(PendingRequest::Command | PendingRequest::PartialCommand) => {
+        Some(PendingRequest::Command | PendingRequest::UndoableCommand | PendingRequest::PartialCommand) => {
             // A long message does not fit into a toast.
             match message.len() > 120 || message.contains('\n') {
                 true => {
@@ -153,6 +160,7 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
         app.table_stale = true;
     }
     record_devices(app, &snapshot);
+    report_check(app, &snapshot);
     let ended = |snapshot: &Snapshot| snapshot.last_run.as_ref().map(|run| run.ended);
     // A starting engine does not know its last run yet.
     let is_end = app.snapshot().is_some_and(|before| {
@@ -176,6 +184,15 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     if over && app.quit_when_idle {
         commands::quit_now(app, effects);
     }
+}
+
+/// Reports the end of a check.
+fn report_check(app: &mut App, snapshot: &Snapshot) {
+    let Some(scan) = app.snapshot().and_then(|before| before.scan).filter(|_| snapshot.scan.is_none()) else { return };
+    let what = if scan.deep { "deep check" } else { "quick check" };
+    let corrupt = findings_of(&snapshot.findings, Finding::Corrupt);
+    let videos = text::plural(scan.all as u64, "video", "videos");
+    app.report(Level::Info, format!("{what}: {videos}, {} corrupt", text::count(corrupt)));
 }
 
 /// Records what the devices report, at most once per interval.
@@ -207,8 +224,17 @@ fn announce_end(app: &mut App, effects: &mut Vec<Effect>) {
 
 /// Adds an event to the log. Important ones are also shown as toasts.
 fn event(app: &mut App, line: &Line) {
-    let Some((level, text)) = describe(&line.event) else { return };
+    let Some((level, mut text)) = describe(&line.event) else { return };
     app.touch(Dirty::Soon);
+    // In a window, keys do what signals and commands do elsewhere.
+    match &line.event {
+        Event::Stopping => {
+            let stop = app.keymap.key_text(Action::Stop);
+            text = format!("finishing the videos in progress; {stop} stops now");
+        }
+        Event::Paused => text = format!("paused; {} resumes", app.keymap.key_text(Action::StartPause)),
+        _ => {}
+    }
     let kind = match &line.event {
         Event::VideoFailed { retry_in_s: None, .. } => Some("failed"),
         Event::VideoFailed { .. } => Some("again"),
@@ -227,6 +253,7 @@ fn event(app: &mut App, line: &Line) {
         // The card shows the export of its run.
         (None, Event::Exported { .. }) if matches!(app.modals.last(), Some(Modal::RunEnd)) => {}
         (None, Event::Exported { .. }) => app.toasts.show(app.now, Level::Info, text.clone()),
+        // As the answer to the key that caused it, so that one toast shows both.
         (None, Event::Stopping) => app.toasts.show(app.now, Level::Info, "finishing the videos in progress"),
         (None, Event::Paused) => app.toasts.show(app.now, Level::Info, "paused"),
         (None, _) if level >= Level::Info => app.toasts.show(app.now, level, text.clone()),

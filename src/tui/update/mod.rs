@@ -1,6 +1,7 @@
 //! Updates the state in response to a message and returns the effects to run. This module is pure: it uses no clock, no
 //! terminal and no engine.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +82,8 @@ pub(super) enum Effect {
     Copy(String),
     /// Tell the user, who may be looking elsewhere.
     Notify(String),
+    /// Write the theme into config.toml, and say so.
+    KeepTheme(&'static str),
     /// Show the log file in the user's pager or editor.
     ShowLog,
     /// Fetch a still of a file.
@@ -268,7 +271,7 @@ impl App {
 
     /// Shows a text that stays until it is closed.
     pub(super) fn notice(&mut self, title: &str, text: impl Into<String>) {
-        self.modals.push(Modal::Notice { title: title.into(), text: text.into(), scroll: 0 });
+        self.modals.push(Modal::Notice { title: title.into(), text: text.into(), scroll: Cell::default() });
         self.touch(Dirty::Now);
     }
 

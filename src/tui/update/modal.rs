@@ -4,18 +4,17 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Effect, act, commands, videos};
 use crate::protocol::row::{Filter, Sort};
-use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::input::{Edit, Input};
 use crate::tui::keymap::{Context, KeyMatch};
 use crate::tui::keys::Key;
-use crate::tui::modal::{Menu, MenuAction, Modal};
+use crate::tui::modal::{MenuAction, Modal};
 use crate::tui::palette::matching;
 use crate::tui::pane::Pane;
 use crate::tui::run_end;
 
-/// More lines than any text has.
+/// More lines than any text has. The view limits the offset to the last page.
 const MAX_SCROLL: usize = 10_000;
 
 /// The meaning of a key in a list.
@@ -82,8 +81,7 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
             let closes = matches!(by, Move::Close | Move::Take) || matches!(event.code, KeyCode::Char('q' | '?'));
             match closes {
                 true => drop(app.modals.pop()),
-                // The view limits the offset to the length of the text.
-                false => *scroll = moved(*scroll, by, MAX_SCROLL),
+                false => scroll.set(moved(scroll.get(), by, MAX_SCROLL)),
             }
         }
         Some(Modal::Palette { .. }) => palette(app, event, effects),
@@ -102,10 +100,10 @@ fn help(app: &mut App, event: KeyEvent) {
             Move::Take => *typing = false,
             Move::Other => {
                 if search.key(event) == Edit::Changed {
-                    *scroll = 0;
+                    scroll.set(0);
                 }
             }
-            by => *scroll = moved(*scroll, by, MAX_SCROLL),
+            by => scroll.set(moved(scroll.get(), by, MAX_SCROLL)),
         }
         return;
     }
@@ -113,10 +111,12 @@ fn help(app: &mut App, event: KeyEvent) {
     match event.code {
         KeyCode::Char('/') => *typing = true,
         KeyCode::Char('q' | '?') => drop(app.modals.pop()),
-        _ if by == Move::Close && !search.text().is_empty() => (*search, *scroll) = (Input::default(), 0),
+        _ if by == Move::Close && !search.text().is_empty() => {
+            *search = Input::default();
+            scroll.set(0);
+        }
         _ if matches!(by, Move::Close | Move::Take) => drop(app.modals.pop()),
-        // The view limits the offset to the length of the text.
-        _ => *scroll = moved(*scroll, by, MAX_SCROLL),
+        _ => scroll.set(moved(scroll.get(), by, MAX_SCROLL)),
     }
 }
 
@@ -207,32 +207,46 @@ fn menu(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
             return;
         }
     };
-    let Some(action) = menu.items.get(chosen).map(|item| item.action.clone()) else { return };
+    let Some(item) = menu.items.get(chosen) else { return };
+    let (action, is_checked) = (item.action.clone(), item.checked == Some(true));
     menu.selected = chosen;
-    // Enter closes the menu. Letters and the space bar keep it open.
-    if !menu.stays_open || event.code == KeyCode::Enter {
-        app.modals.pop();
+    match &mut menu.several {
+        Some(several) if event.code == KeyCode::Enter => {
+            let keeps = several.is_changed || is_checked;
+            app.modals.pop();
+            if !keeps {
+                run_action(app, action, effects);
+            }
+        }
+        // Letters and the space bar keep the menu open.
+        Some(several) => {
+            several.is_changed = true;
+            run_action(app, action, effects);
+            refresh(app);
+        }
+        None => {
+            app.modals.pop();
+            run_action(app, action, effects);
+        }
     }
-    run_action(app, action, effects);
-    refresh(app);
 }
 
-/// Closes a menu without a choice.
+/// Closes a menu and undoes what was chosen in it.
 fn close_menu(app: &mut App) {
-    if let Some(Modal::Menu(Menu { theme_before: Some(theme), .. })) = app.modals.pop() {
+    let Some(Modal::Menu(menu)) = app.modals.pop() else { return };
+    if let Some(theme) = menu.theme_before {
         app.options.theme = theme;
     }
+    if let Some(several) = menu.several.filter(|several| several.is_changed) {
+        videos::set_filter(app, several.before);
+    }
 }
 
-/// Rebuilds a menu that stays open to show the new state.
+/// Shows in a menu that stays open what is chosen now.
 fn refresh(app: &mut App) {
-    let selected = match app.modals.last() {
-        Some(Modal::Menu(Menu { stays_open: true, selected, .. })) => *selected,
-        _ => return,
-    };
-    let menu = videos::states_menu(app, selected);
-    if let Some(last) = app.modals.last_mut() {
-        *last = Modal::Menu(menu);
+    let items = videos::states_items(app);
+    if let Some(Modal::Menu(menu)) = app.modals.last_mut() {
+        menu.items = items;
     }
 }
 
@@ -253,10 +267,7 @@ fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
         }
         MenuAction::Theme(name) => {
             app.options.theme = app.options.theme.with_colours_of(name);
-            app.say(
-                Level::Info,
-                format!("theme {name}; to keep it, write theme = \"{name}\" under [tui] in config.toml"),
-            );
+            effects.push(Effect::KeepTheme(name));
         }
         MenuAction::Detach => {
             effects.push(Effect::Quit(run_end::exit_message(app)));

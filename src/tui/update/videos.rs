@@ -7,9 +7,9 @@ use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::classes::{count_of, findings_of};
-use crate::tui::command_group::{CommandGroup, Undo};
+use crate::tui::command_group::CommandGroup;
 use crate::tui::marks::{MAX_NAMED, MarkOperation, parts};
-use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
+use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal, SeveralChoices};
 use crate::tui::pane::Pane;
 use crate::tui::text;
 use crate::tui::view::columns;
@@ -148,7 +148,15 @@ const STATE_KEYS: [char; RowState::ALL.len()] = ['f', 'm', 'r', 's', 'w', 'q', '
 /// Keys for the findings, in the order of [`Finding::ALL`].
 const FINDING_KEYS: [char; Finding::ALL.len()] = ['c', 'b', 't', 'e', 'g', 'u', 'n'];
 
-pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
+/// The cursor is on the first chosen state.
+pub(super) fn states_menu(app: &App) -> Menu {
+    let items = states_items(app);
+    let selected = items.iter().position(|item| item.checked == Some(true)).unwrap_or(0);
+    let several = Some(SeveralChoices { before: app.videos.filter().clone(), is_changed: false });
+    Menu { selected, several, ..Menu::new("Show states", "", items) }
+}
+
+pub(super) fn states_items(app: &App) -> Vec<MenuItem> {
     let Filter { states, findings, .. } = app.videos.filter();
     let counts = app.snapshot().map(|snapshot| snapshot.states).unwrap_or_default();
     let found = app.snapshot().map(|snapshot| snapshot.findings).unwrap_or_default();
@@ -178,7 +186,7 @@ pub(super) fn states_menu(app: &App, selected: usize) -> Menu {
             action: MenuAction::ToggleFinding(finding),
         });
     }
-    Menu { selected, stays_open: true, ..Menu::new("Show states", "", items) }
+    items
 }
 
 /// Adds a state to the filter or removes it.
@@ -311,10 +319,7 @@ fn exclude_these(app: &mut App, target: &Target, back: bool, effects: &mut Vec<E
         |undo: bool| target.selects.iter().cloned().map(|select| Command::Exclude { select, undo }).collect::<Vec<_>>();
     let all = target.from_marks && app.marks.are_all();
     // The filter may match other videos afterwards, so the excluded ones could not be named.
-    let undo = (!all).then(|| Undo {
-        what: format!("{} {}", if back { "include" } else { "exclude" }, target.name),
-        commands: given(!back),
-    });
+    let undo = (!all).then(|| given(!back));
     let group = CommandGroup { commands: given(back), undo, unmark: target.from_marks };
     if !all && target.count <= commands::MAX_WITHOUT_QUESTION {
         return commands::send(app, group, effects);

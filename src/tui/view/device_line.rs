@@ -41,7 +41,8 @@ pub(super) fn device_line(
         !matches!(device.status.as_str(), "lost" | "starting" | "leaving" | "left") || !device.in_flight.is_empty();
     if working {
         let model = device.detail.as_deref().map(model).unwrap_or_default();
-        if !model.is_empty() {
+        // A CPU's is `CPU`.
+        if !model.is_empty() && !model.eq_ignore_ascii_case(&device.device) {
             segments.push(Segment {
                 spans: vec![Span::styled(text::align_left(&model, 8, theme.ellipsis()), theme.style(Role::Dim))],
                 priority: 1,

@@ -74,8 +74,8 @@ fn offered(app: &App) -> Vec<Offer> {
     match app.modals.last() {
         Some(Modal::Filter { .. }) => return fixed(&[("enter", "apply"), ("esc", "cancel"), ("up down", "move")]),
         Some(Modal::Palette { .. }) => return fixed(&[("enter", "run"), ("esc", "close"), ("up down", "choose")]),
-        Some(Modal::Menu(menu)) if menu.stays_open => {
-            return fixed(&[("space", "on or off"), ("enter", "choose and close"), ("esc", "close")]);
+        Some(Modal::Menu(menu)) if menu.several.is_some() => {
+            return fixed(&[("space", "on or off"), ("enter", "show these"), ("esc", "undo")]);
         }
         Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "close"), ("j k", "move")]),
         Some(Modal::Help { typing: true, .. }) => return fixed(&[("enter", "keep the search"), ("esc", "all keys")]),
@@ -94,14 +94,16 @@ fn offered(app: &App) -> Vec<Offer> {
         is_available: unavailable_reason(app, line.action).is_none(),
         action: Some(line.action),
     };
-    app.keymap.footer(app.context()).into_iter().map(offer).collect()
+    let is_ending = matches!(app.phase(), Some(Phase::Finishing | Phase::Stopping));
+    let is_offered = |(line, _): &(&Binding, &Keys)| !(is_ending && line.action == Action::StartPause);
+    app.keymap.footer(app.context()).into_iter().filter(is_offered).map(offer).collect()
 }
 
 /// The description of an action in the current state.
 fn word(app: &App, action: Action, short: &str) -> String {
     match action {
         Action::StartPause => match app.phase() {
-            Some(Phase::Running | Phase::Held | Phase::Finishing | Phase::Stopping) => "pause".into(),
+            Some(Phase::Running | Phase::Held) => "pause".into(),
             Some(Phase::Paused) => "resume".into(),
             _ => short.into(),
         },

@@ -99,24 +99,31 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let elapsed = if app.is_active() { app.elapsed_s() } else { Some(snapshot.elapsed_s) };
     if let Some(elapsed) = elapsed.filter(|_| is_active) {
         let elapsed = match elapsed.floor() {
-            seconds if seconds < 60.0 => format!(" {seconds} s"),
-            seconds => format!(" {}", text::duration(seconds)),
+            seconds if seconds < 60.0 => format!("{seconds} s"),
+            seconds => text::duration(seconds),
         };
+        // The time that it has been paused does not count.
+        let elapsed = if snapshot.phase == Phase::Paused { format!(" (ran {elapsed})") } else { format!(" {elapsed}") };
         spans.push(say(elapsed, Role::Base));
     }
+    // A check needs the room of the bar.
+    let short = room < 100 && app.snapshot().is_some_and(|snapshot| snapshot.scan.is_some());
     if let Some(progress) = run_end::progress(snapshot).filter(|_| is_active) {
         // The percentage says the same in less room.
-        let bar = if room >= 60 { (room / 10).min(24) } else { 0 };
+        let bar = if room >= 60 && !short { (room / 10).min(24) } else { 0 };
         spans.push(say("  ".into(), Role::Base));
         spans.extend(gauge::bar_spans(theme, Some(progress), bar));
         spans.push(say(format!(" {:>5}", text::percent(Some(progress * 100.0))), Role::Base));
     }
     if let Some(scan) = app.snapshot().and_then(|snapshot| snapshot.scan) {
         let what = if scan.deep { "deep check" } else { "checking" };
-        spans.push(say(
-            format!("  {what} {}/{}", text::count(scan.done as u64), text::count(scan.all as u64)),
-            Role::Active,
-        ));
+        let (done, all) = (text::count(scan.done as u64), text::count(scan.all as u64));
+        // Of constant width, so that nothing moves while a check runs.
+        let progress = match short {
+            true => format!("{:>5}", text::percent(Some(100.0 * scan.done as f64 / scan.all.max(1) as f64))),
+            false => format!("{done:>width$}/{all}", width = all.len()),
+        };
+        spans.push(say(format!("  {what} {progress}"), Role::Active));
     }
     if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0 && snapshot.phase == Phase::Running) {
         spans.push(say(format!("  ETA {}", text::duration(eta as f64)), Role::Base));
@@ -183,7 +190,7 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
         of_states[running] = unfinished.min(joint.snapshot.counts.running.min(u32::MAX as usize) as u32);
         of_states[queued] = unfinished - of_states[running];
     }
-    let states = ORDER.into_iter().map(|state| (theme.state(state), count_of(&of_states, state), always(state)));
+    let states = ORDER.into_iter().map(|state| (app.state_style(state), count_of(&of_states, state), always(state)));
     // A run does not check files.
     let found = Finding::ALL.into_iter().filter(|finding| *finding != Finding::Unchecked || !app.is_active());
     let found = found.map(|finding| (theme.finding(finding), findings_of(&snapshot.findings, finding), false));

@@ -1,5 +1,7 @@
 //! Help: the keys of every context and the legend of symbols, in as many columns as fit, with a search.
 
+use std::cell::Cell;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -38,7 +40,7 @@ struct Section {
 
 pub(super) fn draw(
     app: &App,
-    scroll: usize,
+    scroll: &Cell<usize>,
     search: &Input,
     typing: bool,
     area: Rect,
@@ -70,7 +72,8 @@ pub(super) fn draw(
     // Text flows down the first column and continues at the top of the next one.
     let rows = lines.len().div_ceil(columns);
     let visible = usize::from(body.height);
-    let top = scroll.min(rows.saturating_sub(visible));
+    let top = scroll.get().min(rows.saturating_sub(visible));
+    scroll.set(top);
     for (number, part) in lines.chunks(rows).enumerate() {
         let x = body.x + (number * (column_width + 2)) as u16;
         for (row, spans) in part.iter().skip(top).take(visible).enumerate() {
@@ -181,10 +184,7 @@ fn more(app: &App) -> Section {
     };
     Section {
         title: "More",
-        entries: vec![
-            entry("/", "search this help"),
-            entry("config.toml", "[tui.keys] changes keys, [tui] the theme; docs/KEYS.md lists both"),
-        ],
+        entries: vec![entry("/", "search this help"), entry("config.toml", "[tui.keys] changes keys, [tui] the theme")],
     }
 }
 

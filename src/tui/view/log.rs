@@ -6,6 +6,7 @@ use ratatui::text::Span;
 
 use super::videos::{filter_title, typing};
 use super::{line, pane};
+use crate::dataset::shown;
 use crate::protocol::words::Level;
 use crate::tui::app::App;
 use crate::tui::pane::Pane;
@@ -24,7 +25,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let (spans, at) = filter_title(app, &app.log.text, typing(app, Pane::Log));
     title.extend(spans);
     let right = match app.log.is_at_end() {
-        true => vec![],
+        true => vec![Span::styled(file(app, area), theme.style(Role::Dim))],
         false => vec![Span::styled(" older lines ", theme.style(Role::Warn))],
     };
     let inner = pane(app, Pane::Log, title, right, area, buffer);
@@ -57,4 +58,14 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         line(buffer, inner.x, y, room, spans, theme);
     }
     at.map(|at| Position::new(area.x + (before + at).min(area.width.saturating_sub(2).into()) as u16, area.y))
+}
+
+/// The path of the log file, of which at least the end is shown.
+fn file(app: &App, area: Rect) -> String {
+    let path = text::sanitized(&shown(&app.log.file).to_string()).into_owned();
+    let room = usize::from(area.width) / 2;
+    match path.is_empty() {
+        true => String::new(),
+        false => format!(" {} ", text::truncate_start(&path, room, app.options.theme.ellipsis())),
+    }
 }

@@ -1,6 +1,8 @@
 //! Draws the state; each pane and popup has its own file. The caller applies the base style before and
 //! [`Theme::downgrade`] after.
 
+use std::cell::Cell;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -168,7 +170,7 @@ fn text_popup(
     app: &App,
     title: &str,
     lines: &[Vec<Styled>],
-    scroll: usize,
+    scroll: &Cell<usize>,
     width: u16,
     area: Rect,
     buffer: &mut Buffer,
@@ -177,7 +179,8 @@ fn text_popup(
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
     let inner = popup_frame(app, title, layout::popup(area.as_size(), width, height), buffer);
     let visible = usize::from(inner.height);
-    let top = scroll.min(lines.len().saturating_sub(visible));
+    let top = scroll.get().min(lines.len().saturating_sub(visible));
+    scroll.set(top);
     for (row, spans) in lines.iter().skip(top).take(visible).enumerate() {
         let spans = spans.iter().map(|(text, style)| Span::styled(text.as_str(), *style)).collect();
         line(buffer, inner.x, inner.y + row as u16, inner.width.into(), spans, theme);

@@ -1,5 +1,7 @@
 //! The overlays: command palette, menus, details and notices. Help has its own file.
 
+use std::cell::Cell;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
@@ -20,7 +22,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let mut cursor = None;
     for modal in &app.modals {
         cursor = match modal {
-            Modal::Help { scroll, search, typing } => help::draw(app, *scroll, search, *typing, area, buffer),
+            Modal::Help { scroll, search, typing } => help::draw(app, scroll, search, *typing, area, buffer),
             Modal::Palette { input, selected } => palette(app, input, *selected, area, buffer),
             Modal::Filter { .. } => None,
             Modal::Menu(menu) => self::menu(app, menu, area, buffer),
@@ -37,13 +39,20 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 }
                 None
             }
-            Modal::Notice { title, text, scroll } => notice(app, title, text, *scroll, area, buffer),
+            Modal::Notice { title, text, scroll } => notice(app, title, text, scroll, area, buffer),
         };
     }
     cursor
 }
 
-fn notice(app: &App, title: &str, body: &str, scroll: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+fn notice(
+    app: &App,
+    title: &str,
+    body: &str,
+    scroll: &Cell<usize>,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
     let theme = &app.options.theme;
     let width = area.width.saturating_sub(4).min(100);
     let room = usize::from(width.saturating_sub(4));

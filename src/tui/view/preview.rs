@@ -12,11 +12,18 @@ use crate::tui::theme::Role;
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let row = app.videos.current();
-    let mut title = vec![Span::styled(" Preview ", theme.style(Role::Title))];
-    if let Some(row) = row {
-        let state = theme.state(row.state);
-        title.push(Span::styled(format!("{} {} ", state.glyph, state.word), state.style));
-    }
+    let title = match row {
+        None => vec![Span::styled(" Preview ", theme.style(Role::Title))],
+        Some(row) => {
+            let state = app.state_style(row.state);
+            let word = format!(" {} {} ", state.glyph, state.word);
+            let file = row.video.split_once('/').map_or(row.video.as_str(), |(_, file)| file);
+            let file = text::sanitized(file);
+            let room = usize::from(area.width).saturating_sub(text::width(&word) + 6);
+            let name = format!(" {}", text::truncate(&file, room, theme.ellipsis()));
+            vec![Span::styled(name, theme.style(Role::Title)), Span::styled(word, state.style)]
+        }
+    };
     let inner = frame(theme, theme.style(Role::Border), title, vec![], area, buffer);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     match (app.preview.view(), row) {

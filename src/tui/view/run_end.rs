@@ -1,5 +1,7 @@
 //! The card at the end of a run: what was done, what failed and why, where the results are, and the next step.
 
+use std::cell::Cell;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -58,7 +60,7 @@ pub(super) fn draw(app: &App, run: &RunSummary, area: Rect, buffer: &mut Buffer)
         put("export", &format!("{} ({videos})", shown(&export.path)), Role::Base);
     }
     put("next", &next_step(app, run), Role::Title);
-    text_popup(app, title, &lines, 0, width, area, buffer);
+    text_popup(app, title, &lines, &Cell::default(), width, area, buffer);
 }
 
 fn done(app: &App, run: &RunSummary) -> String {

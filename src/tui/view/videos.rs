@@ -7,7 +7,7 @@ use ratatui::text::Span;
 use super::columns::{ClassColumn, SORTED, TableColumn, fit};
 use super::{line, pane, scrollbar};
 use crate::protocol::row::{Column, Filter, Finding, Row, RowState};
-use crate::protocol::snapshot::InFlight;
+use crate::protocol::snapshot::{InFlight, Phase};
 use crate::tui::app::{App, Connection};
 use crate::tui::gauge;
 use crate::tui::input::Input;
@@ -84,21 +84,24 @@ pub(crate) fn columns(app: &App, room: usize) -> Vec<(TableColumn, usize)> {
 fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
     let theme = &app.options.theme;
     let filter = app.videos.filter();
-    let mut title = vec![Span::styled("Videos ", theme.style(Role::Title))];
+    let mut parts = vec![];
     if let Some(class) = &filter.class {
-        title.push(Span::styled(format!("{} ", text::sanitized(class)), theme.style(Role::Focus)));
+        parts.push(Span::styled(text::sanitized(class).into_owned(), theme.style(Role::Focus)));
     }
     if filter.is_problems() {
-        title.push(Span::styled("problems ", theme.style(Role::Error)));
+        parts.push(Span::styled("problems only", theme.style(Role::Error)));
     } else {
         let states = filter.states.iter().map(|state| theme.state(*state));
-        for style in states.chain(filter.findings.iter().map(|finding| theme.finding(*finding))) {
-            title.push(Span::styled(format!("{} {} ", style.glyph, style.word), style.style));
-        }
+        let shown = states.chain(filter.findings.iter().map(|finding| theme.finding(*finding)));
+        parts.extend(shown.map(|shown| Span::styled(format!("{} {}", shown.glyph, shown.word), shown.style)));
     }
     let sort = app.videos.sort();
     let name = SORTED.iter().find(|(column, ..)| *column == sort.by).map_or("", |(.., name)| *name);
-    title.push(Span::styled(format!("by {name} {} ", arrow(app, sort.descending)), theme.style(Role::Dim)));
+    parts.push(Span::styled(format!("by {name} {}", arrow(app, sort.descending)), theme.style(Role::Dim)));
+    let mut title = vec![Span::styled("Videos", theme.style(Role::Title))];
+    let separator = Span::styled(theme.separator(), theme.style(Role::Dim));
+    title.extend(parts.into_iter().flat_map(|part| [separator.clone(), part]));
+    title.push(Span::raw(" "));
     let before = 4 + title.iter().map(|span| text::width(&span.content)).sum::<usize>();
     let (spans, at) = filter_title(app, &filter.text, typing);
     title.extend(spans);
@@ -165,9 +168,15 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
         Connection::Lost { reason } => format!("Lost the connection to the engine ({reason}); reconnecting …"),
         Connection::Connecting => "Starting the engine …".to_owned(),
         Connection::Up(_) if let Some(reason) = unavailable_reason::awaited(app) => format!("Waiting: {reason}."),
-        Connection::Up(_) if !app.videos.is_known() => "Scanning the dataset folder …".to_owned(),
+        Connection::Up(_) if !app.videos.is_known() || app.phase() == Some(Phase::Starting) => {
+            "Reading the dataset folder …".to_owned()
+        }
         Connection::Up(_) if filtered => {
-            format!("No matching videos. {} clears the filter.", app.keymap.key_text(crate::tui::action::Action::Back))
+            let back = app.keymap.key_text(crate::tui::action::Action::Back);
+            match filter.is_problems() && filter.text.is_empty() && filter.class.is_none() {
+                true => format!("No problems. {back} shows all videos."),
+                false => format!("No matching videos. {back} clears the filter."),
+            }
         }
         Connection::Up(welcome) => format!(
             "No videos in {} yet. Put them in one folder per class; videos are picked up as they arrive.",
@@ -221,6 +230,7 @@ fn draw_row(
             TableColumn::Mark => {
                 let marked = app.marks.has(row, app.videos.filter());
                 let sign = match (marked, in_range, selected) {
+                    (true, _, true) => theme.mark_at_cursor(),
                     (true, ..) => theme.mark(),
                     (false, true, _) if theme.is_ascii() => "|",
                     (false, true, _) => "┃",
@@ -249,7 +259,7 @@ fn draw_row(
 
 fn state(app: &App, row: &Row, job: Option<&InFlight>, width: usize, highlighted: bool, spans: &mut Vec<Span<'_>>) {
     let theme = &app.options.theme;
-    let style = theme.state(row.state);
+    let style = app.state_style(row.state);
     let base = theme.style(Role::Selection);
     let on = |style| if highlighted { base } else { style };
     let share = job.filter(|job| job.clips > 0).and_then(InFlight::share).map(|share| share * 100.0);

@@ -24,7 +24,7 @@ pub(super) fn check(values: &Values, path: &Path) -> Verdict {
         "" => {
             Verdict::Warn("none yet: scan and check work; extraction needs one, `published` is the usual choice".into())
         }
-        "seeded" => Verdict::Warn("seeded weights: everything runs, but the numbers are meaningless".into()),
+        "seeded" => Verdict::Warn("seeded weights, for a trial: the numbers mean nothing".into()),
         "published" => match &recipe.checkpoint.url {
             Some(url) => address(url),
             None => Verdict::Wrong(format!("{} has no published weights; name a file or a URL", recipe.name)),
@@ -47,7 +47,7 @@ fn file(path: &Path, recipe: &Recipe) -> Verdict {
     // The type is checked before opening, because opening a pipe would block.
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Verdict::Wrong("no such file; type published, a URL, or the path of a .pth file".into());
+            return Verdict::Wrong("no such file; type published, seeded, a URL, or the path of a .pth file".into());
         }
         Err(error) => return Verdict::Wrong(unreadable(&error)),
         Ok(metadata) if !metadata.is_file() => return Verdict::Wrong("not a file; name the .pth file".into()),

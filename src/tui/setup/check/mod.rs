@@ -57,7 +57,7 @@ pub(crate) fn check(request: &CheckRequest) -> CheckResult {
         Field::Root if values.root.is_empty() => Verdict::Wrong("name the folder of the videos".into()),
         Field::Root => root(&at(&values.root)),
         Field::Out if values.out.is_empty() => Verdict::Wrong("name a folder for the features".into()),
-        Field::Out => out(&at(&values.root), &at(&values.out)),
+        Field::Out => out((!values.root.is_empty()).then(|| at(&values.root)).as_deref(), &at(&values.out)),
         Field::Checkpoint => checkpoint::check(values, &at(&values.checkpoint)),
         Field::Manifest if values.manifest.is_empty() => {
             Verdict::Fine("none: the files on disk are taken as complete".into())
@@ -166,8 +166,9 @@ fn layout(typed: &str) -> Verdict {
     }
 }
 
-fn out(root: &Path, path: &Path) -> Verdict {
-    match config::check_folders(root, path) {
+/// `root`: the dataset folder, if one is named.
+fn out(root: Option<&Path>, path: &Path) -> Verdict {
+    match root.map_or(Ok(()), |root| config::check_folders(root, path)) {
         Err(ConfigError::OutInRoot { .. }) => {
             return Verdict::Wrong("inside the dataset folder, which is never written to; name another folder".into());
         }

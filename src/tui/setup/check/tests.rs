@@ -129,7 +129,10 @@ fn output_folder_verdicts() {
     fs::create_dir_all(folder.path().join("o/features/x")).unwrap();
     let asked = CheckRequest { field: Field::Out, folder: folder.path().into(), home: None, values };
     says(super::check(&asked).verdict, Is::Wrong, "where reeldeck writes");
-    says(super::out(&folder.path().join("nowhere"), &folder.path().join("out")), Is::Fine, "created");
+    says(super::out(Some(&folder.path().join("nowhere")), &folder.path().join("out")), Is::Fine, "created");
+    let values = Values { out: "out".into(), ..Values::default() };
+    let unnamed = CheckRequest { field: Field::Out, folder: folder.path().into(), home: None, values };
+    says(super::check(&unnamed).verdict, Is::Fine, "created");
     assert_eq!(room(1), 280_000);
 }
 
@@ -138,7 +141,7 @@ fn checkpoint_verdicts() {
     let folder = fixture();
     let check = |typed| check(&folder, Field::Checkpoint, typed);
     says(check(""), Is::Warn, "scan and check work");
-    says(check("seeded"), Is::Warn, "meaningless");
+    says(check("seeded"), Is::Warn, "the numbers mean nothing");
     says(check("published"), Is::Fine, "download");
     says(check("https://me:secret@example.org/x.pth"), Is::Fine, "from https://example.org/x.pth");
     says(check("https://example.org/"), Is::Wrong, "not the address of a file");

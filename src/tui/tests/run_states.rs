@@ -1,0 +1,70 @@
+//! What the interface offers and shows while a run ends or is paused, and after a check of the files.
+
+use super::fixtures::{failing, gpus, many, running};
+use super::harness::Harness;
+use crate::protocol::Command;
+use crate::protocol::event::Event;
+use crate::protocol::snapshot::{Phase, ScanState};
+
+fn harness() -> Harness {
+    running(120, 40, failing(), gpus(2))
+}
+
+fn phase(harness: &mut Harness, phase: Phase) {
+    harness.snapshot.phase = phase;
+    harness.refresh();
+}
+
+#[test]
+fn a_run_that_ends_can_only_be_stopped_at_once() {
+    let mut harness = harness();
+    harness.event(Event::Stopping);
+    phase(&mut harness, Phase::Finishing);
+    assert!(!harness.line("? help").contains("pause"), "{}", harness.screen());
+    harness.press("S");
+    assert!(harness.question().starts_with("The run ends after the 4 videos in progress"));
+    assert!(!harness.shows("s  after"), "{}", harness.screen());
+    harness.press("n");
+    assert_eq!(harness.last_command(), &Command::Stop { now: true });
+    phase(&mut harness, Phase::Stopping);
+    harness.press("S");
+    assert!(harness.has_toast("the run is stopping already"));
+    harness.press("5");
+    assert!(harness.line("finishing the videos").contains("finishing the videos in progress; S stops now"));
+}
+
+#[test]
+fn videos_of_a_paused_run_are_paused() {
+    let mut harness = running(80, 24, failing(), gpus(2));
+    phase(&mut harness, Phase::Paused);
+    let screen = harness.screen();
+    assert!(screen.contains("‖ paused 4") && screen.contains("paused (ran 2 h 14 m)"), "{screen}");
+    harness.press("f r enter");
+    assert!(!harness.screen().lines().skip(3).any(|line| line.contains("▶")), "{}", harness.screen());
+}
+
+#[test]
+fn a_check_of_checked_files_is_not_started_and_the_end_of_a_check_is_reported() {
+    let mut checked = running(120, 40, many(90), gpus(1));
+    checked.press("c");
+    assert!(checked.commands.is_empty() && checked.has_toast("all 90 files are checked already; C checks them again"));
+    let mut harness = harness();
+    harness.snapshot.scan = Some(ScanState { deep: true, done: 1, all: 137 });
+    harness.refresh();
+    harness.snapshot.scan = None;
+    harness.refresh();
+    assert!(harness.has_toast("deep check: 137 videos, 3 corrupt"), "{:?}", harness.app.toasts);
+}
+
+#[test]
+fn a_check_moves_nothing_in_the_header_and_hides_no_name() {
+    let mut harness = running(80, 24, failing(), gpus(2));
+    let mut head = |done| {
+        harness.snapshot.scan = Some(ScanState { deep: true, done, all: 12_000 });
+        harness.refresh();
+        harness.screen().lines().next().unwrap().to_owned()
+    };
+    let heads = [9, 99, 11_000].map(&mut head);
+    let place = |head: &String| head.find("deep check").unwrap();
+    assert!(heads.iter().all(|head| head.contains("hacs ") && place(head) == place(&heads[0])), "{heads:#?}");
+}
