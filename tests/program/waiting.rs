@@ -340,7 +340,7 @@ fn a_waiting_engine_reports_errors_and_exits_without_clients() {
     engine.end();
     assert_eq!(bench.files("features").len(), 0);
     let mut engine = Waiting::start(&bench, &[]);
-    assert_eq!(engine.leave().unwrap(), "the engine exits");
+    assert_eq!(engine.leave().unwrap(), "no run is active; the background process ends");
     engine.end();
 }
 

@@ -42,7 +42,9 @@ impl Engine {
                 self.handle(Event::Resume);
                 Ok("resumed".into())
             }
-            Request::Stop { .. } if self.state.is_over() && !self.run_concludes => Ok("the engine exits".into()),
+            Request::Stop { .. } if self.state.is_over() && !self.run_concludes => {
+                Ok("no run is active; the background process ends".into())
+            }
             Request::Stop { now: true } => {
                 self.handle(Event::Abort);
                 Ok("stopping now".into())
@@ -55,7 +57,7 @@ impl Engine {
                 if self.run_concludes {
                     self.finish_up();
                 }
-                Ok("the engine exits".into())
+                Ok("no run is active; the background process ends".into())
             }
             Request::Leave => Err("a run is active; stop it first".into()),
             Request::Retry(videos) => self.again(Event::Retry(videos)),

@@ -96,6 +96,7 @@ fn the_setup_form_can_be_suspended() {
     screen.press(DOWN, "▸ output folder");
     screen.send("\x03");
     screen.shows("and so on");
+    screen.shows("nothing was saved");
     assert!(!bench.path("config.toml").exists());
 }
 
