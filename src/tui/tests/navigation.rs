@@ -8,6 +8,7 @@ use super::fixtures::{failing, gpus, many, row, running};
 use super::harness::Harness;
 use crate::protocol::row::{Column, Filter, Finding, RowState};
 use crate::protocol::snapshot::Phase;
+use crate::protocol::words::Level;
 use crate::tui::pane::Pane;
 use crate::tui::update::{Effect, Msg};
 
@@ -374,4 +375,15 @@ fn a_marked_row_under_the_cursor_shows_both() {
     let mut harness = running(80, 24, failing(), gpus(1));
     harness.press("space k");
     assert!(harness.line("◉ ").contains("failed"));
+}
+
+#[test]
+fn toasts_do_not_cover_the_cursor() {
+    let mut harness = running(80, 24, many(500), gpus(1));
+    for keys in ["G", "k", "k"] {
+        harness.press(keys);
+        harness.app.toasts.show(harness.app.now, Level::Info, "a message ".repeat(9));
+        let row = harness.line("▸");
+        assert!(harness.shows("a message") && !row.contains("message") && !row.contains('▌'), "{}", harness.screen());
+    }
 }

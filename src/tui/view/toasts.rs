@@ -1,4 +1,4 @@
-//! Toasts, at the right: below the rows of the table if it is visible, and never over the log.
+//! Toasts, at the right: over the last rows of the table if it is visible, but not over the cursor, and never over the log.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,6 +10,7 @@ use crate::protocol::words::Level;
 use crate::tui::app::App;
 use crate::tui::text;
 use crate::tui::theme::Role;
+use crate::tui::toast::Toast;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
@@ -25,6 +26,17 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     };
     let place = place.intersection(area);
     let (top, mut bottom) = (place.y + 1, place.bottom().saturating_sub(1));
+    let body = |toast: &Toast| {
+        let counted = if toast.count > 1 { format!(" (and {} more)", toast.count - 1) } else { String::new() };
+        text::wrap(&format!("{}{counted}", text::sanitized(&toast.text)), room)
+    };
+    let rows = app.toasts.shown().iter().map(|toast| body(toast).len() as u16).sum::<u16>();
+    let cursor =
+        plan.videos.map(|videos| videos.y + 2 + (app.videos.selected().saturating_sub(app.videos.top())) as u16);
+    if let Some(cursor) = cursor.filter(|cursor| *cursor < bottom && *cursor + rows >= bottom && top + rows <= *cursor)
+    {
+        bottom = cursor;
+    }
     for toast in app.toasts.shown().iter().rev() {
         let (glyph, role) = match (toast.level, theme.is_ascii()) {
             (Level::Problem, false) => ("✘", Role::Error),
@@ -32,9 +44,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
             (_, false) => ("●", Role::Active),
             (_, true) => ("*", Role::Active),
         };
-        let counted = if toast.count > 1 { format!(" (and {} more)", toast.count - 1) } else { String::new() };
-        let body = format!("{}{counted}", text::sanitized(&toast.text));
-        let mut lines = text::wrap(&body, room);
+        let mut lines = body(toast);
         lines.truncate(usize::from(bottom.saturating_sub(top)));
         let height = lines.len() as u16;
         let width = lines.iter().map(|line| text::width(line)).max().unwrap_or(0) + 5;
