@@ -1,5 +1,6 @@
 //! `reeldeck verify`: checks the features themselves, against their videos, and against other extractors' features.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -225,6 +226,13 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
     }
     if let Some(path) = &args.against {
         compared(&format!("with {}", shown(path)), job.tolerance, &report.against, most);
+        let failed =
+            report.findings.iter().filter(|finding| finding.kind == Kind::Against).map(|finding| &finding.video);
+        let found: BTreeSet<_> = report.against.iter().map(|compared| &compared.video).chain(failed).collect();
+        let lacking = report.checked.saturating_sub(found.len());
+        if lacking > 0 {
+            outln!("{} nothing to compare with there", count(lacking, "feature has", "features have"));
+        }
     }
     if args.sample.is_some() {
         compared("with a new extraction", verify::tolerance(job.recipe), &report.again, most);

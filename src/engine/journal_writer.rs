@@ -10,12 +10,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use reeldeck_common::atomic::Owner;
-use reeldeck_common::digest;
-use reeldeck_common::error::{ErrorKind, SAME_CONTENT, of_same_content};
 use reeldeck_common::failure::{Attempt, FailureFile};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
+
+use super::same_content;
 
 /// Attempts kept in a failure file.
 const ATTEMPTS_KEPT: usize = 20;
@@ -192,23 +192,14 @@ impl<C: Fn(String)> WriterThread<C> {
         let path = self.layout.failure(&record.video);
         // A worker that crashed has not reported the state of the file.
         let source = record.source.or_else(|| SourceStamp::read(&record.path).ok());
-        let is_corrupt = record.attempt.failure.kind == ErrorKind::Corrupt;
-        let content = if is_corrupt { digest::sampled(&record.path).ok() } else { None };
+        let content = same_content::content(&record.path, record.attempt.failure.kind);
         // A broken failure file is ignored.
         let earlier = FailureFile::read(&path).ok().flatten();
         let has_content = |file: &FailureFile| content.is_some() && file.content == content;
-        let mut attempt = record.attempt.clone();
-        if let Some(file) = earlier.as_ref().filter(|file| has_content(file))
-            && (file.source != source || file.last().is_some_and(|last| last.failure.line().ends_with(SAME_CONTENT)))
-            && let Some(reason) = attempt.failure.chain.last_mut()
-            && let Some(same) = of_same_content(reason)
-        {
-            *reason = same;
-        }
         // Attempts at an earlier version of the file are dropped.
         let earlier = earlier.filter(|file| file.source == source || has_content(file));
         let mut attempts = earlier.map(|file| file.attempts).unwrap_or_default();
-        attempts.push(attempt);
+        attempts.push(record.attempt.clone());
         attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_KEPT));
         FailureFile { video: record.video.clone(), source, content, attempts }.write(&path, &self.owner)
     }
@@ -235,7 +226,7 @@ impl<C: Fn(String)> WriterThread<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reeldeck_common::error::Failure;
+    use reeldeck_common::error::{ErrorKind, Failure};
     use std::sync::Mutex;
 
     fn record(video: &VideoName) -> Record {
@@ -243,35 +234,6 @@ mod tests {
         let now = jiff::Timestamp::UNIX_EPOCH;
         let attempt = Attempt { started: now, ended: now, device: "cpu".into(), failure, stderr: vec![] };
         Record { video: video.clone(), path: "/nonexistent".into(), source: None, attempt }
-    }
-
-    #[test]
-    fn the_same_content_in_another_download_is_recognised() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(&dir.path().join("out"), "s");
-        layout.prepare().unwrap();
-        let video = VideoName::new("A/v.mp4").unwrap();
-        let path = dir.path().join("v.mp4");
-        let fail = |content: &str, mtime_ns: i64| {
-            fs::write(&path, content).unwrap();
-            let mut record = record(&video);
-            record.path = path.clone();
-            record.source = Some(SourceStamp { size: 9, mtime_ns });
-            record.attempt.failure = Failure::new(ErrorKind::Corrupt, "cut; download it again");
-            let journal = layout.private().join(format!("{mtime_ns}.jsonl"));
-            let writer = JournalWriter::start(layout.clone(), Owner::this_process(), journal, |_| {}).unwrap();
-            writer.write(JournalEntry::Record(Box::new(record)));
-            writer.finish(None);
-            let file = FailureFile::read(&layout.failure(&video)).unwrap().unwrap();
-            (file.attempts.len(), file.last().unwrap().failure.line())
-        };
-        let again = || "cut; download it again".to_owned();
-        let same = || "cut; the same content failed before, so the source itself is damaged".to_owned();
-        assert_eq!(fail("broken", 1), (1, again()));
-        assert_eq!(fail("broken", 1), (2, again()), "the same file, tried again");
-        assert_eq!(fail("broken", 2), (3, same()), "another download with the same content");
-        assert_eq!(fail("broken", 2), (4, same()));
-        assert_eq!(fail("others", 3), (1, again()), "other content");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(crate) mod publish;
 pub(crate) mod rate;
 pub(crate) mod registration;
 pub(crate) mod run;
+pub(crate) mod same_content;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod setup;

@@ -39,6 +39,14 @@ pub enum IncrementalError {
         /// The status of the feature.
         why: FeatureStatus,
     },
+    /// Another video has its file name.
+    #[error("{video} is not exported: {holder} has the same name without the extension; rename one of them")]
+    SharedName {
+        /// The video.
+        video: VideoName,
+        /// The first video of this name, which has the file.
+        holder: VideoName,
+    },
     /// The file cannot be written.
     #[error("failed to write to {}; `reeldeck export` writes what is missing there later", shown(folder))]
     Write {
@@ -88,6 +96,17 @@ impl Incremental {
         Ok(Self { owner: owner.clone(), exports, holders: HashMap::new() })
     }
 
+    /// Names the videos of the dataset: of several with one file name, the first has the file, as in `reeldeck export`.
+    pub fn name_videos<'v>(&mut self, videos: impl Iterator<Item = &'v VideoName>) {
+        let mut videos: Vec<&VideoName> = videos.collect();
+        videos.sort_unstable_by(|a, b| id(a).cmp(id(b)).then_with(|| a.cmp(b)));
+        for same in videos.chunk_by(|a, b| id(a) == id(b)).filter(|same| same.len() > 1) {
+            if let [first, ..] = same {
+                self.holders.insert(id(first).to_owned(), VideoName::clone(first));
+            }
+        }
+    }
+
     /// Whether no format is exported.
     pub fn is_empty(&self) -> bool {
         self.exports.is_empty()
@@ -108,7 +127,7 @@ impl Incremental {
         let (video, from) = (&header.provenance.video, from(&header.digest, stamp));
         let holder = self.holders.entry(id(video).to_owned()).or_insert_with(|| video.clone());
         if holder != video {
-            return Ok(());
+            return Err(IncrementalError::SharedName { video: video.clone(), holder: holder.clone() });
         }
         let is_kept = |export: &Export| export.record.kept(&export.spec.file(id(video)), &from).is_some();
         if self.exports.iter().all(is_kept) {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -205,7 +206,9 @@ fn in_folder(folder: &Path, video: &VideoName) -> Option<Result<Matrix, String>>
     names.push(format!("{}.safetensors", video.file()));
     let places = [folder.join(video.folder()), folder.join(video.class()), folder.to_owned()];
     let mut paths = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
-    let path = paths.find(|path| path.is_file())?;
+    // What cannot be looked at is read, which says why.
+    let is_absent = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let path = paths.find(|path| !path.symlink_metadata().is_err_and(|error| is_absent(&error)))?;
     Some(read(&path).map_err(|why| format!("{}: {why}", shown(&path))))
 }
 

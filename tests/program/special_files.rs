@@ -78,3 +78,20 @@ fn pipes_and_sockets_among_the_files_of_the_output_folder_are_refused() {
         assert_refused(&bench.run(&["--batch"]), code, "");
     }
 }
+
+/// An engine without its claims gets no video, and would wait for ever.
+#[test]
+fn a_file_or_a_locked_folder_in_place_of_the_claims_is_refused() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+    let claims = bench.path("out/.reeldeck/claims");
+    fs::create_dir_all(claims.parent().unwrap()).unwrap();
+    fs::write(&claims, "").unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert!(ran.code == 1 && ran.stderr.contains("claims: not a directory"), "{ran:?}");
+    fs::remove_file(&claims).unwrap();
+    pipe(&claims);
+    let ran = bench.run(&["--batch"]);
+    assert!(ran.code == 1 && ran.stderr.contains("claims: not a directory"), "{ran:?}");
+    fs::remove_file(&claims).unwrap();
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+}

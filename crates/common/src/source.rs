@@ -28,7 +28,30 @@ impl SourceStamp {
 
     /// The stamp of a file with this metadata.
     pub fn of(metadata: &Metadata) -> Self {
-        let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        // Times that nanoseconds cannot count (before 1677, after 2262) wrap around, so that they still differ from each other.
+        let mtime_ns = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());
         Self { size: metadata.len(), mtime_ns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, FileTimes};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn times_that_nanoseconds_cannot_count_still_differ() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v.mp4");
+        let file = File::create(&path).unwrap();
+        let stamp = |years: u64| {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(years * 365 * 86_400);
+            file.set_times(FileTimes::new().set_modified(time)).unwrap();
+            SourceStamp::read(&path).unwrap()
+        };
+        assert_ne!(stamp(300), stamp(301), "after 2262");
+        assert_eq!(stamp(30).mtime_ns, 30 * 365 * 86_400 * 1_000_000_000);
     }
 }

@@ -1,7 +1,9 @@
 //! Claims videos for an engine, on a thread of its own, because the output folder may respond late.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 use std::time::Instant;
 
@@ -10,6 +12,7 @@ use reeldeck_claims::{BEAT, Claimer, DiskFolder, Item, Load, Settled, Turn};
 use reeldeck_common::error::Failure;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::Recipe;
+use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
@@ -20,6 +23,7 @@ use super::orders::{Order, Orders};
 use super::registration::Registration;
 use super::state::{Status, VideoId};
 use crate::dataset::scan::VideoFile;
+use crate::dataset::shown;
 use crate::protocol::last_run;
 
 mod copies;
@@ -107,10 +111,26 @@ pub(crate) struct ClaimsContext {
     pub registration: Registration,
 }
 
+/// Whether claims can be made in this folder, or it can be created.
+fn check(folder: &Path) -> io::Result<()> {
+    let found = match fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(data) if !data.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Ok(_) => {
+            rustix::fs::access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
+        }
+        Err(error) => Err(error),
+    };
+    found.map_err(|error| {
+        let text = format!("{}: {error}; make it a folder that this user may write to, or remove it", shown(folder));
+        io::Error::new(error.kind(), text)
+    })
+}
+
 /// Starts the thread, which writes heartbeats from now on. `distrusts`: the engine reads its videos long before it takes part.
 ///
 /// # Errors
-/// When the thread cannot be started.
+/// When the folder of the claims cannot be used, or the thread cannot be started.
 pub(crate) fn start(
     context: ClaimsContext,
     distrusts: bool,
@@ -122,7 +142,9 @@ pub(crate) fn start(
     if distrusts {
         claimer.distrust();
     }
-    let path = context.layout.private().join("claims").join(context.layout.set());
+    let parent = context.layout.private().join("claims");
+    let path = parent.join(context.layout.set());
+    [&parent, &path].into_iter().try_for_each(|folder| check(folder))?;
     let disk = DiskFolder::new(&path, &id);
     let folder = OutputFolder { disk, path, context, files: Files::default(), started: Timestamp::now() };
     let load = Load { want: 0, free: 0, patience: u64::MAX };

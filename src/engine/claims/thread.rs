@@ -88,12 +88,16 @@ impl Thread {
             self.follow(now);
             self.next_beat = now + BEAT;
         }
+        let joined = match self.joined && !self.claimer.has_joined() {
+            true => self.claimer.join(&mut self.folder, now),
+            false => Ok(()),
+        };
         let (changes, result) = self.claimer.step(&mut self.folder, now, self.load);
         changes.into_iter().for_each(|change| self.tell(change));
         if !self.joined {
             return Duration::from_millis(self.next_beat - now);
         }
-        match result {
+        match joined.and(result) {
             Ok(()) => {
                 self.next_warning = None;
                 Duration::from_millis(self.claimer.due().saturating_sub(now))
@@ -177,13 +181,7 @@ impl Thread {
 
     fn take(&mut self, request: ClaimsRequest) {
         match request {
-            ClaimsRequest::Join => {
-                self.joined = true;
-                let now = self.now();
-                if let Err(error) = self.claimer.join(&mut self.folder, now) {
-                    tracing::warn!("failed to share videos with other engines: {error}");
-                }
-            }
+            ClaimsRequest::Join => self.joined = true,
             ClaimsRequest::Videos(files, items) => {
                 // A missing or full disk is handled elsewhere, and the next heartbeat tells them, too.
                 let _ = self.folder.context.registration.tell_videos(&copies::some(&files, &items));

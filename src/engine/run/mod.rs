@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reeldeck_claims::Load;
-use reeldeck_common::error::Failure;
+use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{FromWorker, JobId, Report};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
@@ -75,8 +75,8 @@ enum Incoming {
     CannotWrite(String),
     Looked(Result<OutputState, String>),
     LookedAtDataset(Result<(), String>),
-    /// A worker could not read a video; with what is known of its folder, if its own file is not at fault.
-    NotRead(WorkerProcess, JobId, Failure, Option<SourceStamp>, Option<ReadFailure>),
+    /// A video failed; with what is known of its folder, if its own file is not at fault.
+    LookedInto(WorkerProcess, JobId, Failure, Option<SourceStamp>, Option<ReadFailure>),
     DatasetGone(String),
     /// The videos whose results are lost.
     Lost(Vec<VideoId>),
@@ -324,9 +324,9 @@ impl Engine {
                 self.handle(Event::Gone(process, end.how));
             }
             Incoming::Worker(process, WorkerMessage::Message(FromWorker::Failed { job, failure, source }))
-                if may_be_unread(failure.kind) =>
+                if failure.kind == ErrorKind::Corrupt || may_be_unread(failure.kind) =>
             {
-                self.look_for_dataset(process, job, failure, source);
+                self.look_for_cause(process, job, failure, source);
             }
             Incoming::Worker(process, WorkerMessage::Message(FromWorker::Gpu(gpu))) => {
                 self.found_gpu(process, &gpu);
@@ -345,7 +345,7 @@ impl Engine {
             Incoming::LookedAtDataset(Err(why)) => self.handle(Event::StillHeld(Folder::Dataset, why)),
             Incoming::LookedAtDataset(Ok(())) => self.handle(Event::DatasetBack),
             Incoming::DatasetGone(why) => self.handle(Event::DatasetGone(why)),
-            Incoming::NotRead(process, job, failure, source, cause) => self.handle(match cause {
+            Incoming::LookedInto(process, job, failure, source, cause) => self.handle(match cause {
                 Some(cause) => Event::ReadFailed(process, job, cause, failure),
                 None => Event::Failed(process, job, failure, source),
             }),

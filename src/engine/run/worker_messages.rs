@@ -11,6 +11,7 @@ use reeldeck_common::video::VideoName;
 use super::{Engine, Event, Incoming, ReadFailure, WorkerMessage, WorkerProcess};
 use crate::engine::assess;
 use crate::engine::dataset_folder::LOOK_TIMEOUT;
+use crate::engine::same_content;
 use crate::engine::state::Progress;
 use crate::engine::worker::End;
 use crate::monitor::gpu::{PciAddress, parse_uuid};
@@ -19,8 +20,9 @@ use crate::monitor::gpu::{PciAddress, parse_uuid};
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Engine {
-    /// Finds out whether the dataset folder is gone before a video is charged for a file that cannot be read.
-    pub(super) fn look_for_dataset(
+    /// Before a video is charged: for a file that cannot be read, finds out whether the dataset folder is gone; for a corrupt one,
+    /// whether another download with the same content has failed before.
+    pub(super) fn look_for_cause(
         &self,
         process: WorkerProcess,
         job: JobId,
@@ -32,14 +34,19 @@ impl Engine {
         // A late report of an earlier process has no effect.
         let Some(video) = assignment.and_then(|assignment| self.name(assignment.video)) else { return };
         let (dataset, sender) = (Arc::clone(&self.plan.task_context.dataset), self.sender.clone());
+        let (layout, path) = (self.plan.layout.clone(), video.under(&self.plan.root));
         tokio::spawn(async move {
-            let (folder, kind) = (Arc::clone(&dataset), failure.kind);
-            let look = tokio::task::spawn_blocking(move || folder.look_at(&video, kind));
-            let cause = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
-                Ok(cause) => cause.ok().flatten(),
-                Err(_) => Some(ReadFailure::DatasetGone(dataset.silent())),
+            let (folder, known) = (Arc::clone(&dataset), failure.clone());
+            let look = tokio::task::spawn_blocking(move || match known.kind {
+                ErrorKind::Corrupt => (same_content::recognise(&layout, &video, &path, source, known), None),
+                kind => (known, folder.look_at(&video, kind)),
+            });
+            let (failure, cause) = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
+                Ok(looked) => looked.unwrap_or((failure, None)),
+                Err(_) if failure.kind == ErrorKind::Corrupt => (failure, None),
+                Err(_) => (failure, Some(ReadFailure::DatasetGone(dataset.silent()))),
             };
-            let _ = sender.send(Incoming::NotRead(process, job, failure, source, cause));
+            let _ = sender.send(Incoming::LookedInto(process, job, failure, source, cause));
         });
     }
 

@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::dataset::scan::Scan;
 use crate::engine::checkpoint::ChosenWeights;
 use crate::engine::control::{ClientRequest, Request};
+use crate::engine::files::Files;
 use crate::engine::incremental::{IncrementalExport, IncrementalExportHandle};
 use crate::engine::inspector::{InspectRequest, Inspector};
 use crate::engine::log;
@@ -241,12 +242,13 @@ impl Session {
     }
 
     /// The exporter of finished videos, if configured.
-    fn live(&self) -> anyhow::Result<Option<IncrementalExport>> {
+    fn live(&self, files: &Files) -> anyhow::Result<Option<IncrementalExport>> {
         let formats = &self.settings.live;
         if formats.is_empty() {
             return Ok(None);
         }
-        let live = Incremental::new(&self.layout, &self.settings.recipe, formats, &self.owner)?;
+        let mut live = Incremental::new(&self.layout, &self.settings.recipe, formats, &self.owner)?;
+        live.name_videos(files.iter().map(|file| &file.name));
         Ok(Some(IncrementalExport::start(self.layout.clone(), live).context("failed to start the live export")?))
     }
 

@@ -72,7 +72,8 @@ impl Session {
             policy: work::policy(&self.settings),
             registration: registration.clone(),
         };
-        let (claims, news) = claims::start(context, self.options.wait).context("failed to start a thread")?;
+        let (claims, news) =
+            claims::start(context, self.options.wait).context("failed to share videos with other engines")?;
         Ok(Registered { registration, claims, news })
     }
 
@@ -164,7 +165,8 @@ impl Session {
         let inspector = setup::inspector(settings, layout, state.files.clone());
         let mut table = Table::of(&state);
         table.set_others(others);
-        Ok(Prepared { plan, table, state, inspector, live: self.live()?, gaps })
+        let live = self.live(&state.files)?;
+        Ok(Prepared { plan, table, state, inspector, live, gaps })
     }
 
     /// Waits while the dataset folder is not there, as long as a window is open. Nothing is written meanwhile.

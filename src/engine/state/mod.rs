@@ -331,15 +331,7 @@ impl State {
     pub(super) fn count_as_earlier(&mut self) {
         for video in &mut self.videos {
             count(&mut self.counts, &video.status, false);
-            let status = match &mut video.status {
-                Status::Excluded { before } => before,
-                status => status,
-            };
-            match status {
-                Status::Done { resumed, .. } => *resumed = true,
-                Status::Failed { before, .. } => *before = true,
-                _ => {}
-            }
+            video.status.count_as_earlier();
             count(&mut self.counts, &video.status, true);
         }
     }

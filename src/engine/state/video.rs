@@ -43,6 +43,16 @@ pub enum Status {
 }
 
 impl Status {
+    /// A result of this run becomes one of an earlier run.
+    pub(super) fn count_as_earlier(&mut self) {
+        match self {
+            Self::Done { resumed, .. } => *resumed = true,
+            Self::Failed { before, .. } => *before = true,
+            Self::Excluded { before } => before.count_as_earlier(),
+            _ => {}
+        }
+    }
+
     /// Whether it waits or is in flight.
     pub(in crate::engine) fn is_unfinished(&self) -> bool {
         matches!(self, Self::Queued | Self::Running(_))

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use reeldeck::internals::export::Incremental;
 use reeldeck::internals::export::npy;
 use reeldeck::internals::format::Format;
+use reeldeck_common::video::VideoName;
 use reeldeck_pickle::results::read_results;
 
 use super::{VIDEOS, bits};
@@ -115,6 +116,23 @@ fn live_exports_are_those_that_an_export_keeps() {
 }
 
 #[test]
+fn of_videos_with_one_file_name_the_first_is_exported_live_and_the_others_are_named() {
+    let videos = ["A/v_1.avi", "A/v_2.mp4", "B/v_1.mp4"];
+    let set = Set::of(&videos);
+    let mut live = Incremental::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
+    let names = videos.map(|video| VideoName::new(video).unwrap());
+    live.name_videos(names.iter());
+    let mut write = |video: &str| live.write(&set.layout.features().join(format!("{video}.safetensors")));
+    let error = write("B/v_1.mp4").unwrap_err().to_string();
+    assert!(error.contains("B/v_1.mp4") && error.contains("A/v_1.avi has the same name"), "{error}");
+    write("A/v_1.avi").unwrap();
+    write("A/v_2.mp4").unwrap();
+    let written = set.bytes("npy/v_1.npy");
+    set.run(&["export", "--format", "npy"]).expect(3, &["B/v_1.mp4"]);
+    assert_eq!(set.bytes("npy/v_1.npy"), written);
+}
+
+#[test]
 fn an_export_keeps_what_a_run_exports_meanwhile() {
     let set = Set::of(&VIDEOS);
     let mut live = Incremental::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
@@ -169,9 +187,9 @@ fn an_export_waits_for_another_one_to_end() {
 fn live_exports_take_no_damaged_feature_and_no_second_video_of_a_name() {
     let set = Set::of(&["A/v_1.mp4", "B/v_1.mp4"]);
     let mut live = Incremental::new(&set.layout, &set.recipe, &[Format::Npy], &set.owner).unwrap();
-    for video in ["B", "A"] {
-        live.write(&set.layout.features().join(video).join("v_1.mp4.safetensors")).unwrap();
-    }
+    // Without the names of the dataset, the first to be written has the file.
+    live.write(&set.layout.features().join("B/v_1.mp4.safetensors")).unwrap();
+    live.write(&set.layout.features().join("A/v_1.mp4.safetensors")).unwrap_err();
     assert_eq!(bits(&npy::read(&set.bytes("npy/v_1.npy")).unwrap()), bits(&set.logits("B/v_1.mp4")));
     // The export follows the order of the dataset, not of completion.
     set.run(&["export", "--format", "npy"]).expect(3, &["B/v_1.mp4: A/v_1.mp4 has the same file name"]);

@@ -263,6 +263,14 @@ fn verify_against_our_exports_is_bit_exact_and_names_differences() {
         .expect(0, &["4 within 5.0e-1, 2 bit-identical"]);
     set.run(&["verify"]).expect(0, &[]);
     assert!(!set.exported("verify/against.tsv").exists(), "an older comparison is not taken for this one's");
+    // A file that is not there is counted, and one that cannot be read is an error.
+    let file = set.exported("npy/v 3.npy");
+    fs::remove_file(&file).unwrap();
+    let args = ["verify", "--against", &exports[2], "--tolerance", "0.5"];
+    set.run(&args).expect(0, &["compared 3 features", "1 feature has nothing to compare with there"]);
+    fs::create_dir(&file).unwrap();
+    let ran = set.run(&args).expect(3, &["compared 3 features"]);
+    assert!(ran.err.contains("wrong, against: B c/v 3.mkv") && ran.err.contains("v 3.npy"), "{ran:?}");
 }
 
 /// A matrix as numpy pickles an array, without the end of the pickle.

@@ -42,6 +42,11 @@ impl Claimer {
         Ok(())
     }
 
+    /// Whether it takes part.
+    pub fn has_joined(&self) -> bool {
+        self.joined
+    }
+
     /// Does what is due: heartbeat, records, claims. Returns what has changed for the engine, also what changed before an
     /// error.
     ///
