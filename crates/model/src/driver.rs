@@ -119,8 +119,9 @@ const VIDEO_DECODERS: [(&str, usize); 16] = [
     ("RTX PRO 6000 Blackwell", 4),
     ("RTX PRO 5000 Blackwell", 3),
     ("RTX PRO 4500 Blackwell", 3),
-    // NVIDIA's Video Encode and Decode GPU Support Matrix, as other projects quote it.
+    // NVIDIA's Video Encode and Decode GPU Support Matrix, as quoted elsewhere.
     ("L40S", 3),
+    // As other projects say.
     ("L4", 4),
     ("T4", 2),
     ("GeForce RTX 5090", 2),

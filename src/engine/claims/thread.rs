@@ -68,7 +68,7 @@ impl Thread {
     fn step(&mut self) -> Duration {
         let now = self.now();
         if now >= self.next_orders {
-            self.next_orders = now + self.claimer.beat_interval();
+            self.next_orders = now + self.claimer.check_interval().max(BEAT);
             // Orders that cannot be read now are read with the next heartbeat.
             for order in self.orders.look().unwrap_or_default() {
                 let _ = self.news.send(ClaimsEvent::Order(order));

@@ -355,7 +355,7 @@ impl Claimer {
 
     /// The time between two looks at the folder. It grows with the number of engines, so that all of them together do not
     /// need more than ten file operations a second.
-    fn check_interval(&self) -> u64 {
+    pub fn check_interval(&self) -> u64 {
         let engines = self.board.engines.len();
         let is_near_the_end = self.idle || self.exhausted || self.board.others_idle(&self.me);
         match is_near_the_end {
