@@ -174,7 +174,7 @@ impl Registration {
             held.holder.report = report;
         }
         // With many engines, each file operation of a heartbeat counts.
-        if held.holder.counter % 2 == 0 && !held.path.exists() {
+        if held.holder.counter.is_multiple_of(2) && !held.path.exists() {
             (held.file, held._inherited) = open_locked(&held.path)?;
         }
         write_holder(&held.file, &held.holder)

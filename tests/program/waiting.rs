@@ -250,7 +250,7 @@ fn scan_then_extract() {
     assert_eq!((ran.code, bench.files("features").len()), (0, 3), "excluded videos are no failures: {ran:?}");
     assert!(ran.stdout.contains("1 excluded"), "{ran:?}");
     let mut engine = Waiting::start(&bench, &[]);
-    assert_eq!(engine.states()[3], "B/v_x.mp4 excluded");
+    wait_for("the excluded video is checked", || engine.states()[3] == "B/v_x.mp4 excluded");
     let status = bench.run(&["status"]).stdout;
     assert!(status.contains("no run is active: 3 of 4 videos done, 0 failed, 0 queued"), "{status}");
     assert!(status.contains("Last run: ") && !status.contains("cpu"), "{status}");
