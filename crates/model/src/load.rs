@@ -29,7 +29,8 @@ pub fn family(model: &Model) -> Result<Box<dyn Family>, ModelError> {
 }
 
 /// Loads the network of a recipe onto a device. `checkpoint` is its file with the expected SHA-256, or `None` for seeded
-/// weights. On a GPU, it is first compared with the CPU's on one clip. The file of a module is run only if it has the SHA-256 in the recipe. `choice` is about convolutions on a CPU.
+/// weights. On a GPU, it is first compared with the CPU's on one clip. The file of a module is run only if it has the SHA-256 in the
+/// recipe. `choice` is about convolutions on a CPU.
 ///
 /// # Errors
 /// When the file is unreadable, has changed, or does not fit the network; when the GPU computes something else than the CPU; when

@@ -230,14 +230,12 @@ impl Engine {
                 let running = videos.iter().filter(is_running).count();
                 self.handle(Event::Exclude(videos, undo));
                 self.show();
-                let now = count(all - running, "video", "videos");
-                let message = match (undo, running) {
-                    (true, _) => format!("included {} again", count(all, "video", "videos")),
-                    (false, 0) => format!("excluded {now}"),
-                    (false, _) if running == all => {
-                        format!("{} will be excluded when done", count(all, "video", "videos"))
-                    }
-                    (false, _) => format!("excluded {now}; {running} more when done"),
+                let videos = |n: usize| count(n, "video", "videos");
+                let message = match running {
+                    _ if undo => format!("included {} again", videos(all)),
+                    0 => format!("excluded {}", videos(all)),
+                    _ if running == all => format!("{} will be excluded when done", videos(all)),
+                    _ => format!("excluded {}; {running} more when done", videos(all - running)),
                 };
                 self.reply(reply, Ok(message));
             }
