@@ -89,6 +89,32 @@ fn a_run_elsewhere_is_followed_and_retried() {
     assert_eq!((&last["event"], &last["exit"], &last["counts"]["done"]), (&"run-ended".into(), &0.into(), &5.into()));
 }
 
+/// The numbers of the engine with this process id.
+fn run_of(bench: &Bench, pid: u32) -> Value {
+    let found = status(bench);
+    let run = found["runs"].as_array().unwrap().iter().find(|run| run["pid"] == pid);
+    run.map_or(Value::Null, |run| run["snapshot"].clone())
+}
+
+#[test]
+fn an_engine_that_waits_learns_what_a_killed_engine_has_done() {
+    let bench = Bench::new(&[]);
+    for i in 0..300 {
+        bench.video(&format!("A/v_{i:03}.mp4"), "slow 100");
+    }
+    bench.configure("[engine]\nlinger_s = 600\n");
+    let mut waits = bench.start(&["engine", "--wait", "--devices", "cpu"]);
+    let counts = || run_of(&bench, waits.id())["counts"].clone();
+    wait_for("it is ready", || counts()["queued"] == 300);
+    let mut killed = bench.start(&["--batch", "--devices", "cpu"]);
+    wait_for("it sees some results", || counts()["done"].as_u64() >= Some(5));
+    crate::support::signal(&killed, "-KILL");
+    killed.wait().unwrap();
+    wait_for("it knows all results", || counts()["done"].as_u64() == Some(bench.files("features").len() as u64));
+    crate::support::signal(&waits, "-TERM");
+    waits.wait().unwrap();
+}
+
 #[test]
 fn an_engine_that_waits_follows_the_others_and_passes_orders_on() {
     let bench = Bench::new(&[]);
@@ -99,15 +125,7 @@ fn an_engine_that_waits_follows_the_others_and_passes_orders_on() {
     bench.configure("[engine]\nlinger_s = 600\n");
     let mut looks = bench.start(&["engine", "--wait", "--devices", "cpu"]);
     let pid = looks.id();
-    let snapshot = || {
-        let found = status(&bench);
-        found["runs"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|run| run["pid"] == pid)
-            .map_or(Value::Null, |run| run["snapshot"].clone())
-    };
+    let snapshot = || run_of(&bench, pid);
     wait_for("it is ready", || snapshot()["phase"] == "waiting" && snapshot()["counts"]["queued"] == 301);
     let elsewhere = start_on(&bench, "node7", &["--batch", "--devices", "cpu"]);
     wait_for("it sees what the other one has done", || {

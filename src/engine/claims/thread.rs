@@ -156,7 +156,11 @@ impl Thread {
             let takes_part = |id: &str| id != self.me && self.claimer.engines().any(|engine| engine == id);
             others = held.filter(|holder| takes_part(&holder.id)).count();
         }
-        if others != std::mem::replace(&mut self.others, others) {
+        let before = std::mem::replace(&mut self.others, others);
+        if others < before {
+            self.claimer.expect_results();
+        }
+        if others != before {
             let _ = self.news.send(ClaimsEvent::Others(others));
         }
     }

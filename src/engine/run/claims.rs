@@ -20,7 +20,7 @@ use crate::protocol::last_run;
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long an engine waits until its claims are given back, because their disk may not respond.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The work that should wait in the engine, in milliseconds.
 const AHEAD: f64 = 60_000.0;

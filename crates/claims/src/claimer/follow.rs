@@ -6,10 +6,10 @@ use super::{Claimer, Place, Video};
 use crate::folder::Folder;
 
 impl Claimer {
-    /// Notes that a run has ended, perhaps between two calls of [`Claimer::follow`]: the next one looks for the results of all open
-    /// videos.
+    /// The next call of [`Claimer::follow`] looks for the results of all open videos. Call it when a run has ended, perhaps between two
+    /// calls, and when an engine has died: its files stay in the folder until another engine takes part.
     pub fn expect_results(&mut self) {
-        self.follows = true;
+        self.expects = true;
     }
 
     /// Takes over what other engines have settled, without taking part: one listing, and the records that are new.
@@ -28,14 +28,14 @@ impl Claimer {
             }
         }
         self.sync_settled_singles(folder)?;
-        if !self.board.engines.is_empty() {
-            self.follows = true;
-        } else if self.follows {
-            // The last engine has removed all records, perhaps before this one could read them.
+        let followed = std::mem::replace(&mut self.follows, !self.board.engines.is_empty());
+        // The last engine has removed all records, perhaps before this one could read them.
+        self.expects |= followed && !self.follows;
+        if self.expects {
             let mut open: Vec<Video> = (0..self.entries.len()).collect();
             open.retain(|video| self.place(*video) == Place::Open);
             self.look(folder, &open)?;
-            self.follows = false;
+            self.expects = false;
         }
         Ok(())
     }

@@ -142,6 +142,8 @@ pub struct Claimer {
     shared: bool,
     /// Other engines took part when this one last looked.
     follows: bool,
+    /// There may be results that no record shows.
+    expects: bool,
     counter: u64,
     last_step: Option<u64>,
     next_beat: u64,
@@ -173,6 +175,7 @@ impl Claimer {
             distrusts: false,
             shared: false,
             follows: false,
+            expects: false,
             counter: 0,
             last_step: None,
             next_beat: 0,

@@ -83,4 +83,20 @@ fn an_engine_that_only_looks_learns_everything_and_writes_nothing() {
     late.expect_results();
     look(&mut late, &disk, now, &mut known);
     assert_eq!(known.len(), VIDEOS);
+    // An engine that was killed leaves its files.
+    let mut killed = Claimer::new("killed");
+    let mut late = Claimer::new("late");
+    for _ in 0..VIDEOS {
+        let hash = disk.borrow_mut().random.next();
+        for claimer in [&mut killed, &mut late] {
+            claimer.add(Item { hash, cost: 1, settled: None });
+        }
+    }
+    killed.join(&mut view(now), now).unwrap();
+    let mut known = BTreeSet::new();
+    look(&mut late, &disk, now, &mut known);
+    assert!(known.is_empty(), "no record shows the results");
+    late.expect_results();
+    look(&mut late, &disk, now, &mut known);
+    assert_eq!((known.len(), late.engines().collect::<Vec<_>>()), (VIDEOS, vec!["killed"]));
 }
