@@ -34,7 +34,18 @@ impl Format {
 
     /// Whether each video gets its own file.
     pub fn is_a_file_a_video(self) -> bool {
-        matches!(self, Self::Csv | Self::Npy | Self::Npz)
+        match self {
+            Self::Csv | Self::Npy | Self::Npz => true,
+            Self::Pkl | Self::H5 => false,
+        }
+    }
+
+    /// Whether users can choose the order of the axes.
+    pub fn has_axes(self) -> bool {
+        match self {
+            Self::Npy | Self::Npz | Self::H5 => true,
+            Self::Pkl | Self::Csv => false,
+        }
     }
 }
 

@@ -144,6 +144,7 @@ use cli::{Cli, Command};
 use config::{Overrides, Settings, Verbosity};
 use error::{Exit, ExitError};
 use protocol::Command as EngineCommand;
+use reeldeck_common::video::is_escaped;
 use reeldeck_process::confine;
 
 /// The longest address of weights, in bytes.
@@ -175,7 +176,13 @@ fn run_and_report() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let exit = Exit::of_code(error.exit_code()).unwrap_or(Exit::Usage);
-            out::note_failure(error.print().and_then(|()| std::io::stdout().flush()));
+            let text = error.render().to_string();
+            if error.use_stderr() && is_escaped(&text) {
+                // The message repeats arguments, which may come from file names.
+                out::stderr(format_args!("{text}"));
+            } else {
+                out::note_failure(error.print().and_then(|()| std::io::stdout().flush()));
+            }
             return end(exit);
         }
     };

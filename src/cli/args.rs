@@ -387,5 +387,6 @@ fn outputs() -> impl TypedValueParser<Value = Output> {
 }
 
 fn a_bound(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|bound| *bound >= 0.0).ok_or_else(|| "must be a number, not below zero".into())
+    let is_bound = |bound: &f64| bound.is_finite() && *bound >= 0.0;
+    text.parse().ok().filter(is_bound).ok_or_else(|| "must be a finite number, not below zero".into())
 }

@@ -214,6 +214,7 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         ("verify --list l.txt", "--against"),
         ("verify --devices cpu", "--sample"),
         ("verify --against r.pkl --tolerance=-1", "not below zero"),
+        ("verify --against r.pkl --tolerance=inf", "a finite number"),
         ("scan --quick --deep", "cannot be used with"),
         ("seeded-checkpoint", "<PATH>"),
         ("init d --root e", "cannot be used with"),

@@ -103,7 +103,6 @@ fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> 
     let mut formats = args.format.clone();
     formats.sort_unstable();
     formats.dedup();
-    let is_turnable = |format: &Format| matches!(format, Format::Npy | Format::Npz | Format::H5);
     let usage = |message: &str| ExitError::new(Exit::Usage, message);
     ensure!(
         !args.compact || formats.contains(&Format::Csv),
@@ -114,12 +113,10 @@ fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> 
         usage("--float16 applies only to npy; add --format npy or omit --float16")
     );
     ensure!(
-        args.layout == Axes::Tc || formats.iter().any(is_turnable),
+        args.layout == Axes::Tc || formats.iter().any(|format| format.has_axes()),
         usage("--layout applies only to npy, npz and h5; add one of these formats or omit --layout")
     );
-    let first = recipe.outputs.first().copied().unwrap_or(Output::Logits);
-    let default = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
-    let output = args.output.unwrap_or(default);
+    let output = args.output.unwrap_or(recipe.main_output());
     ensure!(
         !formats.contains(&Format::Pkl) || args.output.is_none_or(|output| output == Output::Logits),
         usage("result.pkl contains only logits; omit --output, or choose another --format")
@@ -127,7 +124,7 @@ fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> 
     let spec = |format: &Format| ExportSpec {
         format: *format,
         output: if *format == Format::Pkl { Output::Logits } else { output },
-        axes: if is_turnable(format) { args.layout } else { Axes::Tc },
+        axes: if format.has_axes() { args.layout } else { Axes::Tc },
         compact: args.compact && *format == Format::Csv,
         half: args.float16 && *format == Format::Npy,
     };

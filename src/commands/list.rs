@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -57,6 +57,12 @@ pub(crate) fn run_list(settings: &Settings, args: &ListArgs) -> anyhow::Result<E
 /// Writes the list. Returns the line that reports it.
 fn deliver(settings: &Settings, args: &ListArgs, scan: &Scan, entries: &[ListEntry]) -> anyhow::Result<String> {
     if args.stdout {
+        if io::stdout().is_terminal() {
+            let mut lines = vec![];
+            write_lines(&mut lines, entries).context("failed to write the list")?;
+            out::stdout(format_args!("{}", String::from_utf8_lossy(&lines)));
+            return Ok(String::new());
+        }
         let mut writer = BufWriter::new(io::stdout().lock());
         return match write_lines(&mut writer, entries).and_then(|()| writer.flush()) {
             // The reader, such as `head`, has closed the pipe.

@@ -84,7 +84,10 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
             errln!("the videos to extract again are in {retry}; pass it to `reeldeck retry --list`");
         }
     }
-    if args.against.is_some() && report.against.is_empty() && !report.findings.iter().any(|f| f.kind == Kind::Against) {
+    if args.against.is_some()
+        && report.against.is_empty()
+        && !report.findings.iter().any(|f| matches!(f.kind, Kind::Against | Kind::NotCompared))
+    {
         let message = "nothing was compared: no file there matches a feature by name; files for trainers have the \
              name of the video without its extension";
         return Err(ExitError::new(Exit::Usage, message).into());
@@ -226,8 +229,8 @@ fn print(settings: &Settings, args: &VerifyArgs, job: &VerifyJob<'_>, report: &R
     }
     if let Some(path) = &args.against {
         compared(&format!("with {}", shown(path)), job.tolerance, &report.against, most);
-        let failed =
-            report.findings.iter().filter(|finding| finding.kind == Kind::Against).map(|finding| &finding.video);
+        let failed = report.findings.iter().filter(|f| matches!(f.kind, Kind::Against | Kind::NotCompared));
+        let failed = failed.map(|finding| &finding.video);
         let found: BTreeSet<_> = report.against.iter().map(|compared| &compared.video).chain(failed).collect();
         let lacking = report.checked.saturating_sub(found.len());
         if lacking > 0 {

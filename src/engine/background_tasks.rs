@@ -9,7 +9,7 @@ use reeldeck_common::atomic::Owner;
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::probe::Level;
-use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::recipe::Recipe;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 use tokio::sync::oneshot;
@@ -240,11 +240,9 @@ impl TaskContext {
         videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let Self { layout, recipe, style, owner, .. } = self;
         let job = ExportJob { layout, recipe, videos: &videos, style: *style, owner };
-        let first = recipe.outputs.first().copied().unwrap_or(Output::Logits);
-        let other = if recipe.outputs.contains(&Output::Logits) { Output::Logits } else { first };
         let spec = |format: &Format| match *format {
             Format::Pkl => PAIR,
-            format => ExportSpec { format, output: other, axes: Axes::Tc, compact: false, half: false },
+            format => ExportSpec { format, output: recipe.main_output(), axes: Axes::Tc, compact: false, half: false },
         };
         let specs: Vec<ExportSpec> = formats.iter().map(spec).collect();
         export::export(&job, &specs, progress)

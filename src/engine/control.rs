@@ -6,7 +6,7 @@ use super::state::VideoId;
 use crate::format::Format;
 use crate::out::count;
 
-/// An order of a client with the channel for its answer.
+/// A request of a client with the channel for its answer.
 #[derive(Debug)]
 pub(crate) struct ClientRequest {
     /// The request.

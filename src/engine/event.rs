@@ -37,7 +37,7 @@ pub enum Event {
     Killed(WorkerProcess, Shortage),
     /// A worker process has exited; with a description of how.
     Gone(WorkerProcess, String),
-    /// The journal names a video that was handed out, and its process is sent the order.
+    /// The journal names a video that was handed out, and its process is sent the assignment.
     Released(WorkerProcess, JobId),
     /// The output folder cannot be written to; with the reason.
     CannotWrite(String),
@@ -149,7 +149,7 @@ pub enum Effect {
         video: VideoId,
         /// The worker that made the attempt.
         worker: WorkerId,
-        /// When the worker received the order.
+        /// When the worker received the assignment.
         since: Millis,
         /// Why it failed.
         failure: Failure,

@@ -1,4 +1,4 @@
-//! Writes the journal and failure files, and releases orders to workers, on a thread, so that a slow disk never blocks the
+//! Writes the journal and failure files, and releases assignments to workers, on a thread, so that a slow disk never blocks the
 //! engine.
 
 use std::fs::{self, File};

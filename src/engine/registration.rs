@@ -103,7 +103,7 @@ impl Registration {
             Some(_) => format!("{}-{}", log_name(), std::process::id()),
             None => log_name(),
         };
-        for ended in seen.iter().filter(|seen| !seen.held) {
+        for ended in seen.iter().filter(|seen| !seen.may_run) {
             // A file that cannot be removed only takes space.
             let _ = fs::remove_file(&ended.path);
         }
@@ -204,7 +204,7 @@ impl Registration {
         self.held().holder.clone()
     }
 
-    /// Whether no other engine uses the output folder. Waits for the workers of an engine that was killed on this host, because
+    /// Whether no other engine may use the output folder. Waits for the workers of an engine that was killed on this host, because
     /// they may still write.
     ///
     /// # Errors
@@ -214,7 +214,7 @@ impl Registration {
         let deadline = Instant::now() + WORKER_EXIT_TIMEOUT;
         loop {
             let mut others = holders(private)?;
-            others.retain(|seen| seen.held && seen.path != path);
+            others.retain(|seen| seen.may_run && seen.path != path);
             let has_orphans = others.iter().any(|seen| seen.holder.as_ref().is_some_and(Holder::is_dead_here));
             if !has_orphans || Instant::now() >= deadline {
                 return Ok(others.is_empty());
@@ -346,6 +346,21 @@ mod tests {
             assert_eq!(holders(dir.path()).unwrap().len(), 1);
             Registration::new(dir.path()).unwrap().end();
             assert!(!path.exists(), "its engine has ended");
+        }
+    }
+
+    #[test]
+    fn the_file_of_an_engine_whose_clock_is_slow_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = holder::file(dir.path(), "a");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for (seconds, stays) in [(200, true), (2000, false)] {
+            let heartbeat = Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+            let holder = Holder { host: "another".into(), heartbeat, ..holder::tests::holder("a") };
+            fs::write(&path, holder.file_text().unwrap()).unwrap();
+            let engine = Registration::new(dir.path()).unwrap();
+            assert_eq!((path.exists(), engine.is_alone(dir.path()).unwrap()), (stays, !stays), "{seconds}");
+            engine.end();
         }
     }
 

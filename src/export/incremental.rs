@@ -11,7 +11,7 @@ use reeldeck_common::atomic::Owner;
 use reeldeck_common::feature::{Feature, FeatureError, Header};
 use reeldeck_common::feature_status::FeatureStatus;
 use reeldeck_common::layout::Layout;
-use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::recipe::Recipe;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
@@ -79,8 +79,7 @@ impl Incremental {
     /// # Errors
     /// A format with one file for all videos, and folders that cannot be created.
     pub fn new(layout: &Layout, recipe: &Recipe, formats: &[Format], owner: &Owner) -> Result<Self, IncrementalError> {
-        let logits = Some(Output::Logits).filter(|output| recipe.outputs.contains(output));
-        let output = logits.or(recipe.outputs.first().copied()).unwrap_or(Output::Logits);
+        let output = recipe.main_output();
         let export = |format: &Format| {
             if !format.is_a_file_a_video() {
                 return Err(IncrementalError::Format(*format));

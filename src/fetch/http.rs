@@ -30,8 +30,13 @@ pub enum TransferError {
     #[error("{}", without_address(.0))]
     Http(ureq::Error),
     /// The server refuses.
-    #[error("the server answers {0}")]
-    Status(u16),
+    #[error("the server answers {code}")]
+    Status {
+        /// The status code.
+        code: u16,
+        /// How long to wait before the next attempt, if the server says so.
+        retry_after: Option<Duration>,
+    },
     /// The connection stalled or broke.
     #[error("{0}")]
     Read(io::Error),
@@ -84,7 +89,7 @@ impl TransferError {
     /// Whether another attempt may succeed.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Status(code) => matches!(code, 408 | 425 | 429 | 500..=599),
+            Self::Status { code, .. } => matches!(code, 408 | 425 | 429 | 500..=599),
             Self::Http(error) => !matches!(
                 error,
                 ureq::Error::BadUri(_)
@@ -182,9 +187,14 @@ impl Client {
                 Ok(Answer { total: Some(part.len()), body: None })
             }
             (206 | 416, _) => Err(start_over(part)),
-            (code, _) => Err(TransferError::Status(code)),
+            (code, _) => Err(TransferError::Status { code, retry_after: retry_after(&answer) }),
         }
     }
+}
+
+/// The time in a response's `Retry-After`. A date is ignored: the clocks may differ.
+fn retry_after(answer: &Response<Body>) -> Option<Duration> {
+    header(answer, "retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn start_over(part: &mut Part) -> TransferError {

@@ -38,8 +38,10 @@ pub struct Download {
 pub struct Policy {
     /// A connection without data for this long is closed.
     pub silence: Duration,
-    /// Pause before the first retry. It doubles with each further retry.
+    /// Pause before the first retry. It doubles with each further retry without progress.
     pub pause: Duration,
+    /// The longest pause that a server may ask for.
+    pub longest_pause: Duration,
     /// Number of consecutive attempts without progress.
     pub attempts: u32,
     /// Number of all attempts. A server may break off, begin anew, and never come to an end.
@@ -53,9 +55,21 @@ impl Default for Policy {
         Self {
             silence: Duration::from_secs(30),
             pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
             attempts: 5,
             most_attempts: 200,
             free_space,
+        }
+    }
+}
+
+impl Policy {
+    /// The pause after an attempt. `idle`: the number of consecutive attempts without progress.
+    fn pause_after(&self, idle: u32, why: &TransferError) -> Duration {
+        let own = self.pause * 2u32.saturating_pow(idle.saturating_sub(1).min(5));
+        match why {
+            TransferError::Status { retry_after: Some(after), .. } => own.max((*after).min(self.longest_pause)),
+            _ => own,
         }
     }
 }
@@ -253,8 +267,9 @@ impl Transfer<'_> {
         let mut furthest = part.len();
         loop {
             let path = part.path().to_owned();
-            let came = self.client.ask(&self.download.url, part, self.has_digest).and_then(|answer| {
-                answered = true;
+            let answer = self.client.ask(&self.download.url, part, self.has_digest);
+            answered |= matches!(answer, Ok(_) | Err(TransferError::Status { .. }));
+            let came = answer.and_then(|answer| {
                 progress.begin("weights", Size::Bytes { present: part.len(), total: answer.total });
                 http::receive(answer, part, &|| (policy.free_space)(&path), progress)
             });
@@ -275,8 +290,8 @@ impl Transfer<'_> {
                 0 => "starting again".to_owned(),
                 present => format!("resuming at {}", DecimalBytes(present)),
             };
-            progress.note(&format!("the connection broke ({why}); {next}"));
-            std::thread::sleep(policy.pause * 2u32.saturating_pow(idle.min(5)));
+            progress.note(&format!("the download was interrupted ({why}); {next}"));
+            std::thread::sleep(policy.pause_after(idle, &why));
         }
     }
 
@@ -300,5 +315,21 @@ impl Transfer<'_> {
                 cause,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_without_progress_and_follow_the_server() {
+        let policy = Policy::default();
+        let busy =
+            |seconds: Option<u64>| TransferError::Status { code: 503, retry_after: seconds.map(Duration::from_secs) };
+        let pauses = [1, 2, 3, 6, 9].map(|idle| policy.pause_after(idle, &busy(None)).as_secs());
+        assert_eq!(pauses, [1, 2, 4, 32, 32]);
+        assert_eq!(policy.pause_after(0, &busy(None)).as_secs(), 1, "after progress");
+        assert_eq!([0, 20, 9999].map(|after| policy.pause_after(2, &busy(Some(after))).as_secs()), [2, 20, 60]);
     }
 }

@@ -16,7 +16,11 @@ use serde::{Deserialize, Serialize};
 use super::engine_report::EngineReport;
 
 /// An engine that is not known to have ended has ended when its heartbeat is older than this. Its claims end at the same time.
-const DEAD_AFTER: Duration = Duration::from_millis(reeldeck_claims::LEASE);
+pub(crate) const DEAD_AFTER: Duration = Duration::from_millis(reeldeck_claims::LEASE);
+
+/// An engine on another host may still run if its heartbeat is not older than this: the clocks of hosts differ. Nothing of such an
+/// engine is removed. The clocks of a cluster with Slurm differ by less than five minutes, or its authentication fails.
+const MAY_RUN: Duration = Duration::from_mins(15);
 
 /// The size of the file of an engine in bytes. It is constant, so that a write replaces the whole text.
 pub(crate) const FILE_SIZE: usize = 8192;
@@ -125,8 +129,10 @@ impl Holder {
 pub(crate) struct Seen {
     /// Its path.
     pub path: PathBuf,
-    /// Whether the engine runs.
+    /// Whether the engine runs, as far as the clocks of the hosts agree.
     pub held: bool,
+    /// Whether it may run although `held` is false, because the clocks may differ.
+    pub may_run: bool,
     /// What the engine has written; none when it cannot be read.
     pub holder: Option<Holder>,
 }
@@ -172,15 +178,17 @@ pub(crate) fn look(path: &Path) -> io::Result<Option<Seen>> {
         file => file?,
     };
     let holder = read_holder(path);
-    let is_fresh = || holder.as_ref().is_some_and(is_fresh);
+    let beats = || holder.as_ref().is_some_and(|holder| is_fresh(holder, DEAD_AFTER));
     let held = match file.try_lock_shared() {
         // The lock may be one of another host only.
-        Ok(()) => holder.as_ref().is_some_and(|holder| !holder.is_here()) && is_fresh(),
+        Ok(()) => holder.as_ref().is_some_and(|holder| !holder.is_here()) && beats(),
         Err(TryLockError::WouldBlock) => true,
-        Err(TryLockError::Error(error)) if has_no_locks(&error) => is_fresh(),
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => beats(),
         Err(TryLockError::Error(error)) => return Err(error),
     };
-    Ok(Some(Seen { path: path.to_owned(), held, holder }))
+    let is_elsewhere = |holder: &Holder| !holder.is_here() && is_fresh(holder, MAY_RUN);
+    let may_run = held || holder.as_ref().is_some_and(is_elsewhere);
+    Ok(Some(Seen { path: path.to_owned(), held, may_run, holder }))
 }
 
 /// The name of the log of the first engine on this host.
@@ -210,10 +218,10 @@ pub(crate) fn has_no_locks(error: &io::Error) -> bool {
     codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
-/// Whether the holder has written its heartbeat recently and has not ended on this host.
-pub(crate) fn is_fresh(holder: &Holder) -> bool {
+/// Whether the last heartbeat is not older than the limit, and the engine has not ended on this host.
+fn is_fresh(holder: &Holder, limit: Duration) -> bool {
     let age = Timestamp::now().duration_since(holder.heartbeat);
-    age.unsigned_abs() < DEAD_AFTER && !holder.is_dead_here()
+    age.unsigned_abs() < limit && !holder.is_dead_here()
 }
 
 /// Reads the file of an engine; `None` when it is empty or has another content. In a shared output folder, others may have written it:
@@ -268,6 +276,23 @@ pub(crate) mod tests {
         assert_eq!(holder.host, "h\\u{1b}]0;x\\u{7}\\nerror: \\u{202e}e\\u{e0041}");
         assert_eq!(holder.tool, "t\\u{200b}");
         assert_eq!(holder.report, None, "an older version writes none");
+    }
+
+    #[test]
+    fn an_engine_of_another_host_may_run_although_its_clock_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let look = |seconds: i64, host: String| {
+            let heartbeat = Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+            fs::write(&path, Holder { host, heartbeat, ..holder("a") }.file_text().unwrap()).unwrap();
+            let seen = look(&path).unwrap().unwrap();
+            (seen.held, seen.may_run)
+        };
+        for (seconds, expected) in [(0, true), (-80, true), (200, false), (-200, false), (800, false)] {
+            assert_eq!(look(seconds, "another".into()), (expected, true), "{seconds}");
+        }
+        assert_eq!(look(1000, "another".into()), (false, false));
+        assert_eq!(look(0, host()), (false, false), "the lock of an engine on this host tells");
     }
 
     #[test]

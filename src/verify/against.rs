@@ -50,6 +50,8 @@ pub(crate) enum ReferenceItem {
     Nothing,
     /// A result of the pickle.
     Result(ResultSample),
+    /// The same file in the folder as of this other video.
+    Shared(VideoName),
 }
 
 impl Reference {
@@ -67,6 +69,27 @@ impl Reference {
         let map = MappedFile::open(path).with_context(|| usage(format!("failed to read {}", shown(path))))?;
         let list = list.map_or_else(|| path.with_file_name("hacs_data.txt"), Path::to_owned);
         Ok(Self::Pickle { path: path.to_owned(), map, list })
+    }
+
+    /// The videos whose file in the folder is also that of another video, each with one such video.
+    pub(crate) fn shared_files<'t>(&self, targets: &'t [Target]) -> HashMap<&'t VideoName, &'t VideoName> {
+        let Self::Folder(folder) = self else { return HashMap::new() };
+        let mut by_id: HashMap<&str, Vec<&VideoName>> = HashMap::new();
+        targets.iter().for_each(|target| by_id.entry(id(&target.video)).or_default().push(&target.video));
+        let mut shared = HashMap::new();
+        for videos in by_id.into_values().filter(|videos| videos.len() > 1) {
+            let mut by_file: HashMap<PathBuf, &VideoName> = HashMap::new();
+            for video in videos {
+                let Some(file) = file_in_folder(folder, video) else { continue };
+                if let Some(other) = by_file.get(&file) {
+                    shared.entry(*other).or_insert(video);
+                    shared.insert(video, *other);
+                } else {
+                    by_file.insert(file, video);
+                }
+            }
+        }
+        shared
     }
 
     /// Parses the file of results, if the reference is one. Nothing in it is executed.
@@ -169,10 +192,16 @@ impl NamedResults<'_> {
     }
 }
 
+/// The file name without the extension.
+fn id(video: &VideoName) -> &str {
+    let file = video.file();
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+}
+
 /// The names by which other extractors know a video: the file name with and without its extension, and the id after `v_`.
 fn short_names(video: &VideoName) -> Vec<&str> {
     let file = video.file();
-    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let stem = id(video);
     [file, stem].into_iter().chain(stem.strip_prefix("v_")).collect()
 }
 
@@ -191,6 +220,9 @@ impl ReferenceItem {
                 })
             }
             (Self::Nothing, Some(Reference::Folder(folder))) => in_folder(folder, &target.video),
+            (Self::Shared(other), _) => Some(Err(format!(
+                "the reference has one file for this video and for {other}; rename one of the videos"
+            ))),
             _ => None,
         }
     }
@@ -199,7 +231,12 @@ impl ReferenceItem {
 /// The file of a video in a folder, by its name without the extension: in the video's own folders, in a class folder, or at the
 /// top.
 fn in_folder(folder: &Path, video: &VideoName) -> Option<Result<Matrix, String>> {
-    let id = video.file().rsplit_once('.').map_or(video.file(), |(stem, _)| stem);
+    let path = file_in_folder(folder, video)?;
+    Some(read(&path).map_err(|why| format!("{}: {why}", shown(&path))))
+}
+
+fn file_in_folder(folder: &Path, video: &VideoName) -> Option<PathBuf> {
+    let id = id(video);
     let mut names = ["csv", "npy", "npz"].map(|ending| format!("{id}.{ending}")).to_vec();
     // MMAction2 replaces every `mp4` in a name.
     names.push(video.file().replace("mp4", "csv"));
@@ -208,8 +245,7 @@ fn in_folder(folder: &Path, video: &VideoName) -> Option<Result<Matrix, String>>
     let mut paths = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
     // What cannot be looked at is read, which says why.
     let is_absent = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-    let path = paths.find(|path| !path.symlink_metadata().is_err_and(|error| is_absent(&error)))?;
-    Some(read(&path).map_err(|why| format!("{}: {why}", shown(&path))))
+    paths.find(|path| !path.symlink_metadata().is_err_and(|error| is_absent(&error)))
 }
 
 fn read(path: &Path) -> Result<Matrix, String> {

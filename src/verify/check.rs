@@ -113,7 +113,7 @@ fn made_by(own: &Provenance) -> String {
 fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String>, checked: &mut Checked) {
     let theirs = match theirs {
         Ok(theirs) => theirs,
-        Err(why) => return checked.find(Kind::Against, format!("it cannot be compared: {why}")),
+        Err(why) => return checked.find(Kind::NotCompared, format!("it cannot be compared: {why}")),
     };
     // The number of columns tells which output the reference holds.
     let fits = |output: &&Output| theirs.shape.contains(&job.recipe.columns(**output));
@@ -128,7 +128,7 @@ fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String
         }
         Err(why) => {
             let why = other_windows(&feature.provenance, ours.shape, theirs.shape).unwrap_or(why);
-            checked.find(Kind::Against, format!("it cannot be compared: {why}"));
+            checked.find(Kind::NotCompared, format!("it cannot be compared: {why}"));
         }
     }
 }

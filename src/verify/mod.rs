@@ -68,8 +68,10 @@ pub(crate) enum Kind {
     Constant,
     /// Clips of different frames with the same values, or of the same frames with different values.
     Repeated,
-    /// The values differ from the reference, or cannot be compared with it.
+    /// The values differ from the reference.
     Against,
+    /// The reference of the video cannot be compared with.
+    NotCompared,
     /// The values differ from those that were extracted again, or the extraction failed.
     Again,
     /// Not an error.
@@ -89,6 +91,7 @@ impl Kind {
             Self::Constant => "constant",
             Self::Repeated => "repeated",
             Self::Against => "against",
+            Self::NotCompared => "not-compared",
             Self::Again => "again",
             Self::Note => "note",
         }
@@ -136,9 +139,9 @@ impl Report {
         unique(self.wrong())
     }
 
-    /// The videos to extract again, without duplicates, sorted. A feature that cannot be read may be whole.
+    /// The videos to extract again, without duplicates, sorted. A feature that cannot be read or compared may be right.
     pub(crate) fn to_retry(&self) -> Vec<&VideoName> {
-        unique(self.wrong().filter(|finding| finding.kind != Kind::Unreadable))
+        unique(self.wrong().filter(|finding| !matches!(finding.kind, Kind::Unreadable | Kind::NotCompared)))
     }
 }
 
@@ -198,7 +201,14 @@ pub(crate) fn verify(
             let given = results.pair_targets(&targets, &mut trouble);
             ordered(threads(), given, check, &mut take)?;
         }
-        None => ordered(threads(), targets.iter().map(|target| (target, ReferenceItem::Nothing)), check, &mut take)?,
+        None => {
+            let shared = pairs.map(|reference| reference.shared_files(&targets)).unwrap_or_default();
+            let item = |target: &Target| match shared.get(&target.video) {
+                Some(other) => ReferenceItem::Shared(VideoName::clone(other)),
+                None => ReferenceItem::Nothing,
+            };
+            ordered(threads(), targets.iter().map(|target| (target, item(target))), check, &mut take)?;
+        }
     }
     if let Some(trouble) = trouble {
         return Err(trouble);

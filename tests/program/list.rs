@@ -286,3 +286,14 @@ fn a_reader_that_leaves_early_is_no_error() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn arguments_are_escaped_in_error_messages() {
+    let bench = Bench::new(&["A/v.mp4"]);
+    for argument in ["--\u{9b}2J", "a\u{202e}b", "--label-style=x\u{202e}y"] {
+        let ran = bench.run(&["list", argument]);
+        assert_eq!(ran.code, Some(2));
+        assert!(!ran.err.contains(|c: char| c != '\n' && c.is_control() || c == '\u{202e}'), "{:?}", ran.err);
+        assert!(ran.err.contains("\\u{") && ran.err.contains("\n"), "{:?}", ran.err);
+    }
+}

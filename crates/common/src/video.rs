@@ -138,15 +138,23 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// Whether [`printable_lines`] changes the text.
+pub fn is_escaped(text: &str) -> bool {
+    text.chars().any(is_escaped_in_lines)
+}
+
+fn is_escaped_in_lines(c: char) -> bool {
+    is_unprintable(c) && !matches!(c, '\n' | '\t')
+}
+
 /// As [`printable`], but keeps line breaks and tabs: for text of several lines whose parts are escaped already.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
-    let is_escaped = |c: char| is_unprintable(c) && !matches!(c, '\n' | '\t');
-    if !text.chars().any(is_escaped) {
+    if !is_escaped(text) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        match is_escaped(c) {
+        match is_escaped_in_lines(c) {
             true => out.extend(c.escape_default()),
             false => out.push(c),
         }

@@ -235,7 +235,7 @@ impl Reader {
         let silent_after = SILENT_AFTER * held.div_ceil(ENGINES_PER_BEAT).clamp(1, 3) as u32;
         let mut ages = HashMap::new();
         let mut engines = vec![];
-        for Seen { held, holder, .. } in seen {
+        for Seen { held, may_run, holder, .. } in seen {
             let Some(holder) = holder else { continue };
             // The clocks of machines differ. From the second look on, only the own clock counts.
             let heard = match self.heard.get(&holder.id) {
@@ -245,6 +245,8 @@ impl Reader {
             };
             let age = heard.2 + now.saturating_duration_since(heard.1);
             ages.insert(holder.id.clone(), heard);
+            // A counter that changes shows that the engine runs, whatever its clock says.
+            let held = held || may_run && heard.2.is_zero() && age < holder::DEAD_AFTER;
             engines.push(Engine {
                 held,
                 silent: (age >= silent_after).then_some(age),

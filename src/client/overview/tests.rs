@@ -18,7 +18,7 @@ fn working(done: usize, eta_s: u64, rate: f64) -> Snapshot {
 fn seen(id: &str, host: &str, snapshot: &Snapshot) -> Seen {
     let report = Some(EngineReport::of("s", snapshot));
     let holder = Some(Holder { host: host.into(), report, ..holder(id) });
-    Seen { path: PathBuf::new(), held: true, holder }
+    Seen { path: PathBuf::new(), held: true, may_run: true, holder }
 }
 
 fn overview(seen: Vec<Seen>) -> Overview {
@@ -114,6 +114,19 @@ fn the_clock_of_another_machine_counts_at_the_first_look_only() {
     assert_eq!((look(2, 5), look(2, 15)), (None, None));
     assert_eq!(look(2, 35), Some(30));
     assert_eq!(look(3, 36), None);
+}
+
+#[test]
+fn an_engine_whose_heartbeats_come_runs_whatever_its_clock_says() {
+    let snapshot = working(40, 60, 10.0);
+    let (mut reader, start) = (Reader::new(Path::new("/out")), Instant::now());
+    let mut is_running = |counter: u64, seconds: u64| {
+        let mut one = Seen { held: false, ..seen("a", "one", &snapshot) };
+        one.holder.as_mut().unwrap().counter = counter;
+        reader.overview(vec![one], start + Duration::from_secs(seconds), Timestamp::now()).held().count() == 1
+    };
+    assert!(!is_running(1, 0), "the first look has only the clocks");
+    assert!(is_running(2, 10) && is_running(2, 90) && !is_running(2, 101));
 }
 
 #[test]

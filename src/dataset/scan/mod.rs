@@ -208,6 +208,11 @@ fn judge(relative: &Path, entry: &DirEntry) -> Result<VideoFile, Refusal> {
     if name.file().len() > MAX_NAME_LEN {
         return Err(Refusal::NameTooLong);
     }
+    let endings = [".safetensors", ".json"];
+    if let Some(ending) = endings.into_iter().find(|ending| name.folder().split('/').any(|part| part.ends_with(ending)))
+    {
+        return Err(Refusal::FolderName(ending));
+    }
     let metadata = entry.metadata().map_err(|error| Refusal::Unreadable(without_path(error)))?;
     Ok(VideoFile { name, stamp: SourceStamp::of(&metadata) })
 }

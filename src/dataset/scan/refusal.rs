@@ -26,6 +26,9 @@ pub enum Refusal {
     /// The name of the feature file would be too long.
     #[error("the file name is longer than {MAX_NAME_LEN} bytes; rename the file")]
     NameTooLong,
+    /// The folder has the name that the file of another video may have.
+    #[error("in a folder whose name ends in {0}, as a file of the output folder does; rename the folder")]
+    FolderName(&'static str),
     /// A file directly in the dataset folder, and the layout has class folders.
     #[error("not in a class folder; move it into one, or set `[scan] layout = \"any\"`")]
     NoClass,

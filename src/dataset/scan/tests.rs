@@ -174,6 +174,9 @@ fn refused_files_have_a_reason() {
         "A/v_0.mp4",
         "A/sub/v_2.mp4",
         "A/dir.mp4/x",
+        // `v.mp4` has files of these names in the output folder.
+        "v.mp4.safetensors/v_3.mp4",
+        "v.mp4.json/v_3.mp4",
         "A/a\nb.mp4",
         "\u{1b}[2J/v.mp4",
         &long,
@@ -194,6 +197,8 @@ fn refused_files_have_a_reason() {
         ("A/s.mkv", "a socket, not a file"),
         ("A/sub/v_2.mp4", "deeper than Class/file"),
         ("\\u{1b}[2J/v.mp4", "control character"),
+        ("v.mp4.safetensors/v_3.mp4", "a folder whose name ends in .safetensors"),
+        ("v.mp4.json/v_3.mp4", "a folder whose name ends in .json"),
         ("v_1.mp4", "not in a class folder"),
         (long.as_str(), "longer than 243 bytes"),
     ];

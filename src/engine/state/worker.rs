@@ -53,7 +53,7 @@ pub struct Assignment {
     pub bytes: u64,
     /// When it was handed out.
     pub given: Millis,
-    /// When the worker was sent the order; none while the order waits for the journal to reach the disk.
+    /// When the worker was sent the assignment; none while the assignment waits for the journal to reach the disk.
     pub released: Option<Millis>,
     /// When it became the first in flight, the one that the worker computes.
     pub begun: Option<Millis>,
@@ -89,7 +89,7 @@ pub struct Worker {
     pub batch: usize,
     /// Consecutive exits and device faults that no video is charged for.
     pub consecutive_faults: u32,
-    /// When it last reported something or received an order while idle.
+    /// When it last reported something or received an assignment while idle.
     pub heard: Millis,
     /// It is being killed for this reason.
     pub kill_reason: Option<KillReason>,
@@ -113,12 +113,12 @@ impl Worker {
         self.in_flight.iter().any(|assignment| assignment.alone)
     }
 
-    /// Whether it was sent an order that it has not answered.
+    /// Whether it was sent an assignment that it has not answered.
     pub fn has_orders(&self) -> bool {
         self.in_flight.iter().any(|assignment| assignment.released.is_some())
     }
 
-    /// Starts the clock of the first video in flight, unless its order waits for the journal.
+    /// Starts the clock of the first video in flight, unless its assignment waits for the journal.
     pub(in crate::engine) fn begin_first(&mut self, now: Millis) {
         if let Some(first) = self.in_flight.first_mut().filter(|assignment| assignment.released.is_some()) {
             first.begun.get_or_insert(now);

@@ -80,7 +80,7 @@ impl Step<'_> {
                 && matches!(worker.status, WorkerStatus::Ready | WorkerStatus::Starting)
                 && worker.kill_reason.is_none();
             if over && idle {
-                // A worker that loads the model reads no order, and may hang.
+                // A worker that loads the model reads no assignment, and may hang.
                 let loads = worker.status == WorkerStatus::Starting;
                 worker.status = WorkerStatus::Leaving;
                 worker.heard = self.now;

@@ -129,7 +129,7 @@ impl Step<'_> {
 
     pub(super) fn gone(&mut self, id: WorkerId, how: String) {
         let Some(worker) = self.state.workers.get_mut(id) else { return };
-        // An order that waited for the journal never reached the worker.
+        // An assignment that waited for the journal never reached the worker.
         let (in_flight, unreleased): (Vec<Assignment>, Vec<Assignment>) =
             std::mem::take(&mut worker.in_flight).into_iter().partition(|assignment| assignment.released.is_some());
         let (kill_reason, unreported) = (worker.kill_reason.take(), worker.unreported);

@@ -8,7 +8,7 @@ use crate::protocol::snapshot::Folder;
 /// How often a folder is checked during a hold.
 const CHECK_INTERVAL: Millis = 2_000;
 
-/// A check or an order for the journal that waits longer shows that a disk does not respond.
+/// A check or a journal entry that waits longer shows that a disk does not respond.
 const RESPONSE_TIMEOUT: Millis = 10_000;
 
 impl Step<'_> {

@@ -194,7 +194,7 @@ impl Step<'_> {
         }
     }
 
-    /// Starts the clocks of an order that its worker has received.
+    /// Starts the clocks of an assignment that its worker has received.
     fn released(&mut self, process: WorkerProcess, job: JobId) {
         self.state.unreleased.retain(|(unreleased, _)| *unreleased != job);
         self.hold_while_silent();

@@ -1,6 +1,7 @@
 //! `reeldeck verify`: it finds, names and lists every fault, and tolerates files that are not its own.
 
 mod again;
+mod shared;
 
 use std::fs;
 
@@ -270,7 +271,7 @@ fn verify_against_our_exports_is_bit_exact_and_names_differences() {
     set.run(&args).expect(0, &["compared 3 features", "1 feature has nothing to compare with there"]);
     fs::create_dir(&file).unwrap();
     let ran = set.run(&args).expect(3, &["compared 3 features"]);
-    assert!(ran.err.contains("wrong, against: B c/v 3.mkv") && ran.err.contains("v 3.npy"), "{ran:?}");
+    assert!(ran.err.contains("wrong, not-compared: B c/v 3.mkv") && ran.err.contains("v 3.npy"), "{ran:?}");
 }
 
 /// A matrix as numpy pickles an array, without the end of the pickle.

@@ -260,6 +260,12 @@ impl Recipe {
         self.model.products(&self.sampling, &self.transform).map(|products| products / 1e9)
     }
 
+    /// The output that trainers read unless a user chooses another one: the logits, or the first output if there are none.
+    pub fn main_output(&self) -> Output {
+        let is_logits = |output: &&Output| **output == Output::Logits;
+        self.outputs.iter().find(is_logits).or(self.outputs.first()).copied().unwrap_or(Output::Logits)
+    }
+
     /// Columns of an output: classes or channels; 0 if the model does not have it.
     pub fn columns(&self, output: Output) -> usize {
         self.model.columns(output)

@@ -2,18 +2,18 @@
 
 use indexmap::IndexMap;
 
-use super::{MISSING, NO_CLASS, Table};
-use crate::engine::listing::NONE;
+use super::{NO_CLASS, RowId, Table};
+use crate::engine::state::VideoId;
 use crate::protocol::row::{ClassRow, Finding, FindingCounts, Findings, RowState, StateCounts};
 
 impl Table {
     /// Changes a file and updates the counts of all rows that depend on it.
-    pub(super) fn touch(&mut self, id: u32, change: impl FnOnce(&mut Self)) {
-        match self.matched.as_ref().map(|matched| matched.position(id)) {
-            None | Some(NONE) => {
-                self.count(id, false);
+    pub(super) fn touch(&mut self, id: VideoId, change: impl FnOnce(&mut Self)) {
+        match self.matched.as_ref().and_then(|matched| matched.position(id)) {
+            None => {
+                self.count(id.into(), false);
                 change(self);
-                self.count(id, true);
+                self.count(id.into(), true);
             }
             Some(position) => {
                 self.count_video(position, id, false);
@@ -26,19 +26,19 @@ impl Table {
 
     /// Counts all rows of a video of the manifest: its files, or its own row if it has none. `id` is a file that may no longer
     /// belong to it.
-    fn count_video(&mut self, position: u32, id: u32, more: bool) {
+    fn count_video(&mut self, position: u32, id: VideoId, more: bool) {
         let Some(matched) = &self.matched else { return };
-        let files: Vec<u32> = matched.files(position).collect();
+        let files: Vec<VideoId> = matched.files(position).collect();
         if files.is_empty() {
-            self.count(MISSING | position, more);
+            self.count(RowId::missing(position), more);
         }
         if !files.contains(&id) {
-            self.count(id, more);
+            self.count(id.into(), more);
         }
-        files.into_iter().for_each(|file| self.count(file, more));
+        files.into_iter().for_each(|file| self.count(file.into(), more));
     }
 
-    fn count(&mut self, id: u32, more: bool) {
+    fn count(&mut self, id: RowId, more: bool) {
         let (Some(state), findings) = (self.state_of(id), self.findings_of(id)) else { return };
         let class = self.class_of(id).and_then(|class| self.classes.get_index_mut(class as usize));
         for tally in class.map(|(_, tally)| tally).into_iter().chain([&mut self.totals]) {
@@ -49,9 +49,8 @@ impl Table {
     pub(super) fn recount(&mut self) {
         self.totals = Tally::default();
         self.classes.values_mut().for_each(|tally| *tally = Tally::default());
-        (0..self.cells.len() as u32).for_each(|id| self.count(id, true));
-        self.missing().for_each(|id| self.count(id, true));
-        self.others().collect::<Vec<u32>>().into_iter().for_each(|id| self.count(id, true));
+        let rows: Vec<RowId> = self.cells.keys().map(RowId::from).chain(self.missing()).chain(self.others()).collect();
+        rows.into_iter().for_each(|row| self.count(row, true));
         // Only some of the ignored files are named.
         let others = [(RowState::Refused, self.others.refused.len()), (RowState::Ignored, self.others.ignored_count)];
         for (state, count) in others {

@@ -2,7 +2,9 @@
 
 use indexmap::IndexSet;
 use reeldeck_common::probe::Facts;
+use typed_index_collections::TiVec;
 
+use crate::engine::state::VideoId;
 use crate::protocol::row::RowFacts;
 
 /// Marks a file of which nothing is known.
@@ -25,13 +27,13 @@ const UNKNOWN: Compact =
 /// The facts about all files, by number.
 #[derive(Debug, Default)]
 pub(super) struct AllFacts {
-    facts: Vec<Compact>,
+    facts: TiVec<VideoId, Compact>,
     interned: IndexSet<Box<str>>,
 }
 
 impl AllFacts {
-    fn compact(&self, id: u32) -> Option<&Compact> {
-        self.facts.get(id as usize).filter(|facts| facts.codec != NOTHING)
+    fn compact(&self, id: VideoId) -> Option<&Compact> {
+        self.facts.get(id).filter(|facts| facts.codec != NOTHING)
     }
 
     fn intern(&mut self, name: &str) -> u8 {
@@ -49,10 +51,9 @@ impl AllFacts {
     }
 
     /// Stores the facts about a file, or removes them.
-    pub(super) fn set(&mut self, id: u32, facts: Option<&Facts>) {
-        let at = id as usize;
+    pub(super) fn set(&mut self, id: VideoId, facts: Option<&Facts>) {
         let Some(facts) = facts else {
-            if let Some(place) = self.facts.get_mut(at) {
+            if let Some(place) = self.facts.get_mut(id) {
                 *place = UNKNOWN;
             }
             return;
@@ -66,42 +67,42 @@ impl AllFacts {
             codec: self.intern(&facts.codec),
             container: self.intern(&facts.container),
         };
-        if self.facts.len() <= at {
-            self.facts.resize(at + 1, UNKNOWN);
+        if self.facts.len() <= id.0 {
+            self.facts.resize(id.0 + 1, UNKNOWN);
         }
-        if let Some(place) = self.facts.get_mut(at) {
+        if let Some(place) = self.facts.get_mut(id) {
             *place = compact;
         }
     }
 
     /// The facts as rows show them.
-    pub(super) fn row(&self, id: u32) -> Option<RowFacts> {
+    pub(super) fn row(&self, id: VideoId) -> Option<RowFacts> {
         let Compact { duration_s, frames, size, codec, .. } = *self.compact(id)?;
         Some(RowFacts { duration_s, frames, size, codec: self.name_of(codec).to_owned() })
     }
 
     /// The duration in milliseconds, for sorting.
-    pub(super) fn length(&self, id: u32) -> Option<u64> {
+    pub(super) fn length(&self, id: VideoId) -> Option<u64> {
         self.compact(id).map(|facts| (f64::from(facts.duration_s) * 1000.0) as u64)
     }
 
     /// The number of pixels of a frame.
-    pub(super) fn pixels(&self, id: u32) -> Option<u64> {
+    pub(super) fn pixels(&self, id: VideoId) -> Option<u64> {
         self.compact(id).map(|facts| u64::from(facts.size[0]) * u64::from(facts.size[1]))
     }
 
     /// The codec.
-    pub(super) fn codec(&self, id: u32) -> Option<&str> {
+    pub(super) fn codec(&self, id: VideoId) -> Option<&str> {
         self.compact(id).map(|facts| self.name_of(facts.codec))
     }
 
     /// The container.
-    pub(super) fn container(&self, id: u32) -> Option<&str> {
+    pub(super) fn container(&self, id: VideoId) -> Option<&str> {
         self.compact(id).map(|facts| self.name_of(facts.container))
     }
 
     /// The frame rate in frames per second.
-    pub(super) fn fps(&self, id: u32) -> Option<f64> {
+    pub(super) fn fps(&self, id: VideoId) -> Option<f64> {
         self.compact(id).map(|facts| f64::from(facts.fps)).filter(|fps| *fps > 0.0)
     }
 }
@@ -123,21 +124,24 @@ mod tests {
             container: "mov,mp4".into(),
             expected_from: None,
         };
-        all.set(3, Some(&facts("h264")));
-        all.set(5, None);
-        assert_eq!(all.row(0), None);
+        all.set(VideoId(3), Some(&facts("h264")));
+        all.set(VideoId(5), None);
+        assert_eq!(all.row(VideoId(0)), None);
         assert_eq!(
-            all.row(3),
+            all.row(VideoId(3)),
             Some(RowFacts { duration_s: 10.5, frames: 315, size: [340, 256], codec: "h264".into() })
         );
-        assert_eq!((all.length(3), all.pixels(3), all.container(3)), (Some(10_500), Some(87_040), Some("mov,mp4")));
-        assert!((all.fps(3).unwrap() - 29.97).abs() < 0.001);
-        all.set(3, None);
-        assert_eq!((all.row(3), all.codec(3)), (None, None));
+        assert_eq!(
+            (all.length(VideoId(3)), all.pixels(VideoId(3)), all.container(VideoId(3))),
+            (Some(10_500), Some(87_040), Some("mov,mp4"))
+        );
+        assert!((all.fps(VideoId(3)).unwrap() - 29.97).abs() < 0.001);
+        all.set(VideoId(3), None);
+        assert_eq!((all.row(VideoId(3)), all.codec(VideoId(3))), (None, None));
         // A file may name its codec arbitrarily.
         for i in 0..400 {
-            all.set(7, Some(&facts(&format!("codec {i}"))));
+            all.set(VideoId(7), Some(&facts(&format!("codec {i}"))));
         }
-        assert_eq!((all.codec(7), all.interned.len()), (Some("other"), 255));
+        assert_eq!((all.codec(VideoId(7)), all.interned.len()), (Some("other"), 255));
     }
 }

@@ -2,40 +2,47 @@
 
 use std::sync::Arc;
 
-use crate::engine::listing::{Listing, NONE};
+use typed_index_collections::TiVec;
 
-/// The manifest with the files of its videos.
+use crate::engine::listing::{Listing, NONE};
+use crate::engine::state::VideoId;
+
+/// The manifest with the files of its videos. For a million videos, it stores numbers in four bytes, and [`NONE`] for no number.
 pub(super) struct Matched {
     pub listing: Arc<Listing>,
-    /// For each file, its video in the manifest.
-    pub positions: Vec<u32>,
-    /// For each video, its first file.
-    pub first: Vec<u32>,
-    /// For each file, the next one of the same video.
-    pub next: Vec<u32>,
-    /// For each video, its class.
+    /// For each video of the manifest, its class.
     pub classes: Vec<u32>,
+    /// For each file, the position of its video in the manifest.
+    positions: TiVec<VideoId, u32>,
+    /// For each video of the manifest, its first file.
+    first: Vec<u32>,
+    /// For each file, the next one of the same video.
+    next: TiVec<VideoId, u32>,
 }
 
 impl Matched {
-    /// The video of a file; [`NONE`] if it is not in the manifest.
-    pub(super) fn position(&self, id: u32) -> u32 {
-        self.positions.get(id as usize).copied().unwrap_or(NONE)
+    /// Matches no files yet. `names` are those of all files.
+    pub(super) fn new<'n>(listing: Arc<Listing>, classes: Vec<u32>, names: impl Iterator<Item = &'n str>) -> Self {
+        let first = vec![NONE; classes.len()];
+        let mut matched = Self { listing, classes, positions: TiVec::new(), first, next: TiVec::new() };
+        names.for_each(|name| matched.push(name));
+        matched
+    }
+
+    /// Adds the name of a file that is absent until it joins.
+    pub(super) fn push(&mut self, file: &str) {
+        self.positions.push(self.listing.position(file));
+        self.next.push(NONE);
+    }
+
+    /// The position of a file's video; `None` if it is not in the manifest.
+    pub(super) fn position(&self, id: VideoId) -> Option<u32> {
+        some(self.positions.get(id))
     }
 
     /// The class of a file's video; `None` if it is not in the manifest.
-    pub(crate) fn class_of(&self, id: u32) -> Option<u32> {
-        self.classes.get(self.position(id) as usize).copied()
-    }
-
-    /// The next file of the same video.
-    pub(super) fn after(&self, id: u32) -> u32 {
-        self.next.get(id as usize).copied().unwrap_or(NONE)
-    }
-
-    /// The first file of a video; [`NONE`] if it has none.
-    pub(super) fn first(&self, position: u32) -> u32 {
-        self.first.get(position as usize).copied().unwrap_or(NONE)
+    pub(super) fn class_of(&self, id: VideoId) -> Option<u32> {
+        self.classes.get(self.position(id)? as usize).copied()
     }
 
     /// Whether a video has no file.
@@ -43,38 +50,53 @@ impl Matched {
         self.first.get(position as usize) == Some(&NONE)
     }
 
+    /// The positions of the videos without a file.
+    pub(super) fn missing(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.first).filter(|(_, first)| **first == NONE).map(|(position, _)| position)
+    }
+
     /// Whether a video has more than one file.
     pub(super) fn has_several(&self, position: u32) -> bool {
-        let first = self.first(position);
-        first != NONE && self.after(first) != NONE
+        self.files(position).nth(1).is_some()
     }
 
     /// The files of a video, in no particular order.
-    pub(super) fn files(&self, position: u32) -> impl Iterator<Item = u32> {
-        let some = |id: u32| (id != NONE).then_some(id);
-        std::iter::successors(some(self.first(position)), move |id| some(self.after(*id)))
+    pub(super) fn files(&self, position: u32) -> impl Iterator<Item = VideoId> {
+        std::iter::successors(file(self.first.get(position as usize)), |id| self.after(*id))
+    }
+
+    /// The next file of the same video.
+    fn after(&self, id: VideoId) -> Option<VideoId> {
+        file(self.next.get(id))
     }
 
     /// Adds a file.
-    pub(super) fn join(&mut self, id: u32) {
-        let position = self.position(id);
-        let before = self.first(position);
-        if let (Some(first), Some(next)) = (self.first.get_mut(position as usize), self.next.get_mut(id as usize)) {
-            (*first, *next) = (id, before);
+    pub(super) fn join(&mut self, id: VideoId) {
+        let Some(position) = self.position(id) else { return };
+        if let (Some(first), Some(next)) = (self.first.get_mut(position as usize), self.next.get_mut(id)) {
+            *next = std::mem::replace(first, id.0 as u32);
         }
     }
 
     /// Removes a file.
-    pub(super) fn leave(&mut self, id: u32) {
-        let position = self.position(id);
-        let after = self.after(id);
-        let before = self.files(position).find(|other| self.after(*other) == id);
+    pub(super) fn leave(&mut self, id: VideoId) {
+        let Some(position) = self.position(id) else { return };
+        let after = self.next.get(id).copied().unwrap_or(NONE);
+        let before = self.files(position).find(|other| self.after(*other) == Some(id));
         let place = match before {
-            Some(before) => self.next.get_mut(before as usize),
-            None => self.first.get_mut(position as usize).filter(|first| **first == id),
+            Some(before) => self.next.get_mut(before),
+            None => self.first.get_mut(position as usize).filter(|first| file(Some(first)) == Some(id)),
         };
         if let Some(place) = place {
             *place = after;
         }
     }
+}
+
+fn some(number: Option<&u32>) -> Option<u32> {
+    number.copied().filter(|number| *number != NONE)
+}
+
+fn file(number: Option<&u32>) -> Option<VideoId> {
+    some(number).map(|number| VideoId(number as usize))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use reeldeck_common::probe::Probed;
+use typed_index_collections::TiVec;
 
 use crate::dataset::scan::VideoFile;
 use crate::dataset::state::{self, State as Dataset};
@@ -23,6 +24,7 @@ mod counts;
 mod facts;
 mod matched;
 mod order;
+mod row_id;
 mod rows;
 mod select;
 mod summary;
@@ -30,15 +32,11 @@ mod summary;
 mod tests;
 mod view;
 
+pub(crate) use row_id::RowId;
+use row_id::RowKind;
 pub(crate) use rows::Entry;
 pub(crate) use summary::RowSummary;
 pub(crate) use view::View;
-
-/// Added to the position in the manifest, it gives the row number of a missing video.
-const MISSING: u32 = 1 << 31;
-
-/// Added to the position among the other files, it gives the row number of a refused or ignored file.
-const OTHER: u32 = 1 << 30;
 
 /// The name of the class of videos whose class is unknown.
 const NO_CLASS: &str = "(no class)";
@@ -69,12 +67,12 @@ struct Cell {
 #[derive(Default)]
 pub(crate) struct Table {
     files: Files,
-    cells: Vec<Cell>,
+    cells: TiVec<VideoId, Cell>,
     facts: AllFacts,
     /// The reasons for the engine's states.
-    reasons: HashMap<u32, String>,
+    reasons: HashMap<VideoId, String>,
     /// The reasons for the dataset's states.
-    dataset_reasons: HashMap<u32, String>,
+    dataset_reasons: HashMap<VideoId, String>,
     classes: IndexMap<Box<str>, Tally>,
     totals: Tally,
     matched: Option<Matched>,
@@ -98,9 +96,9 @@ impl Table {
     pub(super) fn new(files: Files, videos: impl Iterator<Item = (RowSummary, Option<String>)>) -> Self {
         // Revision 0 is that of the empty table that clients see before this one.
         let mut table =
-            Self { cells: Vec::with_capacity(files.len()), revision: 1, rows_revision: 1, ..Self::default() };
+            Self { cells: TiVec::with_capacity(files.len()), revision: 1, rows_revision: 1, ..Self::default() };
         let mut last: Option<(String, u32)> = None;
-        for ((id, file), (summary, reason)) in (0..).zip(files.iter()).zip(videos) {
+        for ((id, file), (summary, reason)) in files.iter_enumerated().zip(videos) {
             // The names are sorted, so the videos of a class are neighbours.
             let class = match &last {
                 Some((name, class)) if name == file.name.class() => *class,
@@ -156,8 +154,6 @@ impl Table {
 
     /// Adds the manifest: its missing videos become rows.
     pub(crate) fn set_listing(&mut self, listing: Arc<Listing>) {
-        let videos = listing.manifest().len();
-        let positions: Vec<u32> = self.files.iter().map(|file| listing.position(file.name.file())).collect();
         // A folder with underscores and a label with spaces are the same class.
         let mut by_label: HashMap<String, u32> =
             self.classes.keys().enumerate().map(|(at, class)| (class.replace(' ', "_"), at as u32)).collect();
@@ -171,9 +167,10 @@ impl Table {
             manifest.videos().map(|(_, listed)| label(listed).map_or(NONE, &mut class_of)).collect();
         let unknown = class_number(&mut self.classes, NO_CLASS);
         let classes = classes.into_iter().map(|class| if class == NONE { unknown } else { class }).collect();
-        let (first, next) = (vec![NONE; videos], vec![NONE; positions.len()]);
-        let mut matched = Matched { listing, positions, first, next, classes };
-        for (id, cell) in (0..).zip(&self.cells) {
+        let classes: Vec<u32> = classes;
+        let names = self.files.iter().map(|file| file.name.file());
+        let mut matched = Matched::new(Arc::clone(&listing), classes, names);
+        for (id, cell) in self.cells.iter_enumerated() {
             if cell.summary.state.is_some() {
                 matched.join(id);
             }
@@ -186,14 +183,13 @@ impl Table {
     /// Applies changes of the engine.
     pub(crate) fn change(&mut self, changed: Vec<Changed>) {
         for Changed { id, summary, reason, file } in changed {
-            let Ok(id) = u32::try_from(id.0) else { continue };
             if let Some(file) = file {
                 self.take_file(id, file);
             }
-            let Some(cell) = self.cells.get(id as usize) else { continue };
+            let Some(cell) = self.cells.get(id) else { continue };
             let (was_gone, is_gone) = (cell.summary.state.is_none(), summary.state.is_none());
             self.touch(id, |table| {
-                if let Some(cell) = table.cells.get_mut(id as usize) {
+                if let Some(cell) = table.cells.get_mut(id) {
                     cell.summary = summary;
                 }
                 if let Some(matched) = table.matched.as_mut().filter(|_| was_gone != is_gone) {
@@ -211,19 +207,17 @@ impl Table {
     }
 
     /// Adds a file, or a new version of one.
-    fn take_file(&mut self, id: u32, file: VideoFile) {
-        let at = id as usize;
-        if at == self.cells.len() {
+    fn take_file(&mut self, id: VideoId, file: VideoFile) {
+        if id == self.cells.next_key() {
             let class = class_number(&mut self.classes, file.name.class());
             let checked = finding_of(&self.own_state(&file, None, None));
             if let Some(matched) = &mut self.matched {
-                matched.positions.push(matched.listing.position(file.name.file()));
-                matched.next.push(NONE);
+                matched.push(file.name.file());
             }
             self.cells.push(Cell { summary: RowSummary::GONE, checked, class });
             self.files.push(file);
-        } else if self.files.get(VideoId(at)).is_some_and(|known| known.stamp != file.stamp) {
-            self.files.restamp(VideoId(at), file.stamp);
+        } else if self.files.get(id).is_some_and(|known| known.stamp != file.stamp) {
+            self.files.restamp(id, file.stamp);
             self.learn(id, None);
         }
     }
@@ -231,17 +225,15 @@ impl Table {
     /// Stores the results of checks.
     pub(crate) fn probed(&mut self, found: Vec<(VideoId, Probed)>) {
         for (id, probed) in found {
-            if let Ok(id) = u32::try_from(id.0) {
-                self.learn(id, Some(&probed));
-            }
+            self.learn(id, Some(&probed));
         }
     }
 
-    fn learn(&mut self, id: u32, probed: Option<&Probed>) {
-        let Some(file) = self.files.get(VideoId(id as usize)) else { return };
+    fn learn(&mut self, id: VideoId, probed: Option<&Probed>) {
+        let Some(file) = self.files.get(id) else { return };
         // A result for another version of the file does not apply.
         let probed = probed.filter(|probed| probed.source == file.stamp);
-        let want = self.matched.as_ref().and_then(|m| m.listing.duration_s(m.position(id)));
+        let want = self.matched.as_ref().and_then(|m| m.listing.duration_s(m.position(id)?));
         let state = self.own_state(file, want, probed);
         self.facts.set(id, probed.and_then(|probed| probed.verdict.facts()));
         let says = matches!(state, Dataset::Corrupt { .. } | Dataset::WrongDuration { .. } | Dataset::Degraded { .. });
@@ -252,7 +244,7 @@ impl Table {
         }
         let checked = finding_of(&state);
         self.touch(id, |table| {
-            if let Some(cell) = table.cells.get_mut(id as usize) {
+            if let Some(cell) = table.cells.get_mut(id) {
                 cell.checked = checked;
             }
         });
@@ -269,27 +261,25 @@ impl Table {
     }
 
     /// The numbers of the rows of missing videos.
-    fn missing(&self) -> std::vec::IntoIter<u32> {
-        let first = self.matched.as_ref().map(|matched| matched.first.as_slice()).unwrap_or_default();
-        let missing: Vec<u32> =
-            (0..).zip(first).filter(|(_, first)| **first == NONE).map(|(at, _): (u32, _)| MISSING | at).collect();
-        missing.into_iter()
+    fn missing(&self) -> impl Iterator<Item = RowId> {
+        self.matched.iter().flat_map(Matched::missing).map(RowId::missing)
     }
 
     /// The numbers of the rows of refused and ignored files.
-    fn others(&self) -> impl Iterator<Item = u32> {
-        (0..self.others.len() as u32).map(|at| OTHER | at)
+    fn others(&self) -> impl Iterator<Item = RowId> + use<> {
+        (0..self.others.len() as u32).map(RowId::other)
     }
 
     /// The class of a row. An ignored file may have none.
-    fn class_of(&self, id: u32) -> Option<u32> {
-        if id & (MISSING | OTHER) == OTHER {
-            return self.other_classes.get((id & !OTHER) as usize).copied().filter(|class| *class != NONE);
-        }
-        if id & MISSING != 0 {
-            return self.matched.as_ref()?.classes.get((id & !MISSING) as usize).copied();
-        }
-        let class = self.cells.get(id as usize)?.class;
+    fn class_of(&self, row: RowId) -> Option<u32> {
+        let id = match row.kind() {
+            RowKind::Video(id) => id,
+            RowKind::Missing(at) => return self.matched.as_ref()?.classes.get(at as usize).copied(),
+            RowKind::Other(at) => {
+                return self.other_classes.get(at as usize).copied().filter(|class| *class != NONE);
+            }
+        };
+        let class = self.cells.get(id)?.class;
         let is_unknown = self.classes.get_index(class as usize).is_some_and(|(name, _)| &**name == NO_CLASS);
         // Without a class folder, the class is that of the manifest.
         let listed = self.matched.as_ref().filter(|_| is_unknown);
@@ -297,19 +287,17 @@ impl Table {
     }
 
     /// The state of a row; `None` if there is no such row.
-    fn state_of(&self, id: u32) -> Option<RowState> {
-        if id & MISSING != 0 {
-            return self.matched.as_ref()?.is_missing(id & !MISSING).then_some(RowState::Missing);
+    fn state_of(&self, row: RowId) -> Option<RowState> {
+        match row.kind() {
+            RowKind::Video(id) => self.cells.get(id)?.summary.state,
+            RowKind::Missing(at) => self.matched.as_ref()?.is_missing(at).then_some(RowState::Missing),
+            RowKind::Other(at) => self.others.get(at).map(|(state, _)| state),
         }
-        if id & OTHER != 0 {
-            return self.others.get(id & !OTHER).map(|(state, _)| state);
-        }
-        self.cells.get(id as usize)?.summary.state
     }
 
     /// The findings of a row.
-    fn findings_of(&self, id: u32) -> Findings {
-        let Some(cell) = self.cells.get(id as usize).filter(|_| id & (MISSING | OTHER) == 0) else {
+    fn findings_of(&self, row: RowId) -> Findings {
+        let Some((id, cell)) = row.video().and_then(|id| Some((id, self.cells.get(id)?))) else {
             return Findings::NONE;
         };
         let mut findings = cell.summary.findings;
@@ -317,12 +305,12 @@ impl Table {
         cell.checked.filter(is_known).into_iter().for_each(|finding| findings.add(finding));
         if let Some(matched) = &self.matched {
             match matched.position(id) {
-                NONE => findings.add(Finding::Unlisted),
+                None => findings.add(Finding::Unlisted),
                 // A corrupt copy is corrupt, not a duplicate.
-                position if matched.has_several(position) && !findings.has(Finding::Corrupt) => {
+                Some(position) if matched.has_several(position) && !findings.has(Finding::Corrupt) => {
                     findings.add(Finding::Duplicate);
                 }
-                _ => {}
+                Some(_) => {}
             }
         }
         findings

@@ -2,59 +2,58 @@
 
 use std::cmp::Ordering;
 
-use super::{MISSING, Table};
+use super::{RowId, Table};
 use crate::engine::state::VideoId;
 
 /// The sorted rows and the revision for which they were made.
 #[derive(Debug, Default)]
 pub(super) struct SortedRows {
-    pub(super) ids: Vec<u32>,
+    pub(super) ids: Vec<RowId>,
     rows_revision: u64,
 }
 
 impl Table {
     /// All rows sorted by name, including those of files that are gone.
-    pub(super) fn by_name(&mut self) -> &[u32] {
+    pub(super) fn by_name(&mut self) -> &[RowId] {
         if self.order.rows_revision != self.rows_revision {
             self.order = SortedRows { ids: self.sorted(), rows_revision: self.rows_revision };
         }
         &self.order.ids
     }
 
-    fn sorted(&self) -> Vec<u32> {
-        let base = self.files.sorted() as u32;
-        let mut later: Vec<u32> = (base..self.files.len() as u32).collect();
+    fn sorted(&self) -> Vec<RowId> {
+        let base = self.files.sorted();
+        let mut later: Vec<VideoId> = (base..self.files.len()).map(VideoId).collect();
         later.sort_unstable_by(|a, b| self.names_of_files(*a, *b));
         let without_file = self.missing().chain(self.others());
-        let mut missing: Vec<(String, u32)> = without_file.filter_map(|id| Some((self.name(id)?, id))).collect();
+        let mut missing: Vec<(String, RowId)> = without_file.filter_map(|id| Some((self.name(id)?, id))).collect();
         missing.sort_unstable();
-        let files = merge((0..base).collect(), later, |a, b| self.names_of_files(*a, *b));
-        let compare = |a: &u32, (name, _): &(String, u32)| self.file_name(*a).cmp(name.as_str());
+        let files = merge((0..base).map(VideoId).collect(), later, |a, b| self.names_of_files(*a, *b));
+        let compare = |a: &VideoId, (name, _): &(String, RowId)| self.file_name(*a).cmp(name.as_str());
         let mut all = Vec::with_capacity(files.len() + missing.len());
         let (mut files, mut missing) = (files.into_iter().peekable(), missing.into_iter().peekable());
         while let (Some(file), Some(gap)) = (files.peek(), missing.peek()) {
             match compare(file, gap) {
                 Ordering::Greater => all.extend(missing.next().map(|(_, id)| id)),
-                _ => all.extend(files.next()),
+                _ => all.extend(files.next().map(RowId::from)),
             }
         }
-        all.extend(files);
+        all.extend(files.map(RowId::from));
         all.extend(missing.map(|(_, id)| id));
         all
     }
 
-    fn file_name(&self, id: u32) -> &str {
-        debug_assert_eq!(id & MISSING, 0);
-        self.files.get(VideoId(id as usize)).map_or("", |file| file.name.as_str())
+    fn file_name(&self, id: VideoId) -> &str {
+        self.files.get(id).map_or("", |file| file.name.as_str())
     }
 
-    fn names_of_files(&self, a: u32, b: u32) -> Ordering {
+    fn names_of_files(&self, a: VideoId, b: VideoId) -> Ordering {
         self.file_name(a).cmp(self.file_name(b))
     }
 }
 
 /// Merges two sorted lists.
-fn merge(a: Vec<u32>, b: Vec<u32>, compare: impl Fn(&u32, &u32) -> Ordering) -> Vec<u32> {
+fn merge(a: Vec<VideoId>, b: Vec<VideoId>, compare: impl Fn(&VideoId, &VideoId) -> Ordering) -> Vec<VideoId> {
     if b.is_empty() {
         return a;
     }

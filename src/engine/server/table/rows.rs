@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{MISSING, OTHER, Table};
+use super::{RowId, RowKind, Table};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::state::State as Dataset;
-use crate::engine::listing::{Listing, NONE};
-use crate::engine::state::VideoId;
+use crate::engine::listing::Listing;
 use crate::protocol::row::{Finding, Findings, Row, RowState};
 
 /// Everything that the table knows about one video.
@@ -25,35 +24,36 @@ pub(crate) struct Entry {
 
 impl Table {
     /// `Class/file` of a row.
-    pub(super) fn name(&self, id: u32) -> Option<String> {
-        match id & (MISSING | OTHER) {
-            0 => Some(self.files.get(VideoId(id as usize))?.name.as_str().to_owned()),
-            OTHER => Some(self.others.get(id & !OTHER)?.1.shown.clone()),
-            _ => {
+    pub(super) fn name(&self, row: RowId) -> Option<String> {
+        match row.kind() {
+            RowKind::Video(id) => Some(self.files.get(id)?.name.as_str().to_owned()),
+            RowKind::Other(at) => Some(self.others.get(at)?.1.shown.clone()),
+            RowKind::Missing(at) => {
                 let matched = self.matched.as_ref()?;
-                let class = self.classes.get_index(self.class_of(id)? as usize)?.0;
-                Some(format!("{class}/{}", matched.listing.file(id & !MISSING)))
+                let class = self.classes.get_index(self.class_of(row)? as usize)?.0;
+                Some(format!("{class}/{}", matched.listing.file(at)))
             }
         }
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<u32> {
+    pub(super) fn find(&self, name: &str) -> Option<RowId> {
         if let Some(id) = self.files.find(name) {
-            return u32::try_from(id.0).ok().filter(|id| self.state_of(*id).is_some());
+            return Some(RowId::from(id)).filter(|id| self.state_of(*id).is_some());
         }
-        if let Some(id) = self.others().find(|id| self.others.get(id & !OTHER).is_some_and(|(_, f)| f.shown == name)) {
-            return Some(id);
+        let mut others = (0..self.others.len() as u32).filter_map(|at| Some((at, self.others.get(at)?.1)));
+        if let Some((at, _)) = others.find(|(_, file)| file.shown == name) {
+            return Some(RowId::other(at));
         }
         // The name of a missing video has no extension.
         let (_, file) = name.split_once('/')?;
         let listing = &self.matched.as_ref()?.listing;
         let id = file.strip_prefix(listing.manifest().prefix.as_str())?;
-        let id = MISSING | u32::try_from(listing.manifest().position(id)?).ok()?;
+        let id = RowId::missing(u32::try_from(listing.manifest().position(id)?).ok()?);
         (self.state_of(id).is_some() && self.name(id).as_deref() == Some(name)).then_some(id)
     }
 
     /// The reason for the state of a row or for its worst finding, where their names do not explain it.
-    pub(super) fn reason(&self, id: u32, state: RowState, findings: Findings) -> Option<String> {
+    pub(super) fn reason(&self, id: RowId, state: RowState, findings: Findings) -> Option<String> {
         if let Some(reason) = self.stored_reason(id) {
             return Some(reason.to_owned());
         }
@@ -62,7 +62,7 @@ impl Table {
             _ if findings.has(Finding::Damaged) => Some("its feature does not match its checksum".into()),
             _ if findings.has(Finding::Duplicate) => {
                 let matched = self.matched.as_ref()?;
-                let files = matched.files(matched.position(id)).filter_map(|id| self.files.get(VideoId(id as usize)));
+                let files = matched.files(matched.position(id.video()?)?).filter_map(|id| self.files.get(id));
                 let mut files: Vec<_> = files.map(|file| file.name.clone()).collect();
                 files.sort_unstable();
                 Some(Dataset::Duplicate { files }.reason())
@@ -72,18 +72,18 @@ impl Table {
     }
 
     /// A reason that is stored with the row: that of its failure, of a check, or of a file that is no video.
-    pub(super) fn stored_reason(&self, id: u32) -> Option<&str> {
-        match id & (MISSING | OTHER) {
-            0 => self.reasons.get(&id).or_else(|| self.dataset_reasons.get(&id)).map(String::as_str),
-            OTHER => self.others.get(id & !OTHER).map(|(_, file)| file.reason.as_str()),
-            _ => None,
+    pub(super) fn stored_reason(&self, id: RowId) -> Option<&str> {
+        match id.kind() {
+            RowKind::Video(id) => self.reasons.get(&id).or_else(|| self.dataset_reasons.get(&id)).map(String::as_str),
+            RowKind::Other(at) => self.others.get(at).map(|(_, file)| file.reason.as_str()),
+            RowKind::Missing(_) => None,
         }
     }
 
-    pub(super) fn row(&self, id: u32) -> Option<Row> {
-        let (state, findings) = (self.state_of(id)?, self.findings_of(id));
-        let (video, reason) = (self.name(id)?, self.reason(id, state, findings));
-        let row = Row {
+    pub(super) fn row(&self, row: RowId) -> Option<Row> {
+        let (state, findings) = (self.state_of(row)?, self.findings_of(row));
+        let (video, reason) = (self.name(row)?, self.reason(row, state, findings));
+        let without_file = Row {
             video,
             state,
             findings,
@@ -94,17 +94,15 @@ impl Table {
             reason,
             facts: None,
         };
-        if id & (MISSING | OTHER) != 0 {
-            return Some(row);
-        }
-        let (file, summary) = (self.files.get(VideoId(id as usize))?, self.cells.get(id as usize)?.summary);
+        let Some(id) = row.video() else { return Some(without_file) };
+        let (file, summary) = (self.files.get(id)?, self.cells.get(id)?.summary);
         Some(Row {
             has_feature: summary.feature,
             leaves: summary.leaves,
             size: file.stamp.size,
             attempts: summary.attempts.into(),
             facts: self.facts.row(id),
-            ..row
+            ..without_file
         })
     }
 
@@ -113,14 +111,18 @@ impl Table {
         let id = self.find(name)?;
         let row = self.row(id)?;
         let listed = self.matched.as_ref().filter(|_| row.state.is_video()).and_then(|matched| {
-            let position = if id & MISSING == 0 { matched.position(id) } else { id & !MISSING };
-            (position != NONE).then(|| (Arc::clone(&matched.listing), position))
+            let position = match id.kind() {
+                RowKind::Video(id) => matched.position(id),
+                RowKind::Missing(at) => Some(at),
+                RowKind::Other(_) => None,
+            };
+            Some((Arc::clone(&matched.listing), position?))
         });
         Some(Entry {
             row,
-            file: if id & (MISSING | OTHER) == 0 { self.files.get(VideoId(id as usize)).cloned() } else { None },
-            container: self.facts.container(id).map(str::to_owned),
-            fps: self.facts.fps(id),
+            file: id.video().and_then(|id| self.files.get(id)).cloned(),
+            container: id.video().and_then(|id| self.facts.container(id)).map(str::to_owned),
+            fps: id.video().and_then(|id| self.facts.fps(id)),
             listed,
         })
     }

@@ -1,6 +1,6 @@
 //! Selects the videos of an order: by pattern, by name or by filter.
 
-use super::{MISSING, OTHER, Table};
+use super::Table;
 use crate::engine::patterns::Patterns;
 use crate::engine::state::VideoId;
 use crate::protocol::row::{RowState, Select, Sort};
@@ -14,14 +14,14 @@ impl Table {
     pub(crate) fn failed(&self, patterns: &[String]) -> Result<Vec<VideoId>, String> {
         let mut compiled = Patterns::new(patterns)?;
         let (mut found, mut queued) = (vec![], vec![]);
-        for ((id, cell), file) in self.cells.iter().enumerate().zip(self.files.iter()) {
+        for ((id, cell), file) in self.cells.iter_enumerated().zip(self.files.iter()) {
             if cell.summary.state.is_none() {
                 continue;
             }
             let hit = compiled.matches(&file.name);
             match cell.summary.state {
-                Some(RowState::Failed) if hit => found.push(VideoId(id)),
-                Some(RowState::Queued) if hit && !patterns.is_empty() => queued.push(VideoId(id)),
+                Some(RowState::Failed) if hit => found.push(id),
+                Some(RowState::Queued) if hit && !patterns.is_empty() => queued.push(id),
                 _ => {}
             }
         }
@@ -50,11 +50,7 @@ impl Table {
             ids.extend(self.view(filter.clone(), Sort::default()).ids);
         }
         let mut seen = std::collections::HashSet::new();
-        let ids: Vec<VideoId> = ids
-            .into_iter()
-            .filter(|id| id & (MISSING | OTHER) == 0 && seen.insert(*id))
-            .map(|id| VideoId(id as usize))
-            .collect();
+        let ids: Vec<VideoId> = ids.into_iter().filter_map(|id| id.video().filter(|id| seen.insert(*id))).collect();
         if ids.is_empty() { Err("no selected video is on disk".into()) } else { Ok(ids) }
     }
 }

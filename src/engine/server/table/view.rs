@@ -1,7 +1,6 @@
 //! Views: the rows that pass a filter, sorted.
 
-use super::{MISSING, OTHER, Table};
-use crate::engine::state::VideoId;
+use super::{RowId, RowKind, Table};
 use crate::protocol::row::{Column, Filter, Finding, Row, RowState, Sort};
 
 /// The sorted rows that pass a filter, as of a revision of the table.
@@ -11,7 +10,7 @@ pub(crate) struct View {
     /// The sort order.
     pub sort: Sort,
     /// The rows.
-    pub ids: Vec<u32>,
+    pub ids: Vec<RowId>,
     /// The revision of the table when it was made.
     pub revision: u64,
 }
@@ -22,11 +21,11 @@ impl Table {
         let needle = filter.text.to_lowercase();
         let class = filter.class.as_ref().map(|class| self.classes.get_index_of(class.as_str()));
         self.by_name();
-        let mut ids: Vec<u32> = match class {
+        let mut ids: Vec<RowId> = match class {
             // There is no such class.
             Some(None) => vec![],
             Some(Some(class)) => {
-                let of_class = |id: &&u32| self.class_of(**id) == Some(class as u32);
+                let of_class = |id: &&RowId| self.class_of(**id) == Some(class as u32);
                 self.order.ids.iter().filter(of_class).copied().collect()
             }
             None => self.order.ids.clone(),
@@ -36,7 +35,7 @@ impl Table {
         View { filter, sort, ids, revision: self.revision }
     }
 
-    fn passes(&self, id: u32, filter: &Filter, needle: &str) -> bool {
+    fn passes(&self, id: RowId, filter: &Filter, needle: &str) -> bool {
         let Some(state) = self.state_of(id) else { return false };
         let is_ignored = state == RowState::Ignored;
         let findings = self.findings_of(id);
@@ -50,10 +49,10 @@ impl Table {
     }
 
     /// Whether the name, the state, a finding or the reason contains this text.
-    fn says(&self, id: u32, state: RowState, needle: &str) -> bool {
-        let named = match id & (MISSING | OTHER) {
-            0 => self.files.get(VideoId(id as usize)).is_some_and(|file| contains(file.name.as_str(), needle)),
-            _ => self.name(id).is_some_and(|name| contains(&name, needle)),
+    fn says(&self, id: RowId, state: RowState, needle: &str) -> bool {
+        let named = match id.video() {
+            Some(id) => self.files.get(id).is_some_and(|file| contains(file.name.as_str(), needle)),
+            None => self.name(id).is_some_and(|name| contains(&name, needle)),
         };
         let findings = self.findings_of(id);
         named
@@ -69,8 +68,8 @@ impl Table {
     }
 
     /// Sorts rows that are sorted by name. Rows without a value come last in both directions; equal rows stay sorted by name.
-    fn sort(&self, ids: &mut Vec<u32>, sort: Sort) {
-        let cell = |id: u32| self.cells.get(id as usize).filter(|_| id & (MISSING | OTHER) == 0);
+    fn sort(&self, ids: &mut Vec<RowId>, sort: Sort) {
+        let cell = |id: RowId| self.cells.get(id.video()?);
         match sort.by {
             Column::Name => {
                 if sort.descending {
@@ -78,10 +77,10 @@ impl Table {
                 }
             }
             Column::File => {
-                let file = |id: u32| match id & (MISSING | OTHER) {
-                    0 => self.files.get(VideoId(id as usize)).map(|file| file.name.file().to_owned()),
-                    OTHER => self.name(id),
-                    _ => self.matched.as_ref().map(|matched| matched.listing.file(id & !MISSING)),
+                let file = |id: RowId| match id.kind() {
+                    RowKind::Video(id) => self.files.get(id).map(|file| file.name.file().to_owned()),
+                    RowKind::Other(_) => self.name(id),
+                    RowKind::Missing(at) => self.matched.as_ref().map(|matched| matched.listing.file(at)),
                 };
                 sort_by(ids, sort.descending, file);
             }
@@ -90,14 +89,12 @@ impl Table {
                 self.state_of(id).map(|state| (state, worst))
             }),
             Column::Size => {
-                let size =
-                    |id: u32| cell(id).and_then(|_| self.files.get(VideoId(id as usize))).map(|file| file.stamp.size);
-                sort_by(ids, sort.descending, size);
+                sort_by(ids, sort.descending, |id| self.files.get(id.video()?).map(|file| file.stamp.size));
             }
             Column::Attempts => sort_by(ids, sort.descending, |id| cell(id).map(|cell| cell.summary.attempts)),
-            Column::Length => sort_by(ids, sort.descending, |id| self.facts.length(id)),
-            Column::Picture => sort_by(ids, sort.descending, |id| self.facts.pixels(id)),
-            Column::Codec => sort_by(ids, sort.descending, |id| self.facts.codec(id)),
+            Column::Length => sort_by(ids, sort.descending, |id| self.facts.length(id.video()?)),
+            Column::Picture => sort_by(ids, sort.descending, |id| self.facts.pixels(id.video()?)),
+            Column::Codec => sort_by(ids, sort.descending, |id| self.facts.codec(id.video()?)),
             Column::Reason => {
                 sort_by(ids, sort.descending, |id| {
                     self.state_of(id).and_then(|state| self.reason(id, state, self.findings_of(id)))
@@ -118,8 +115,8 @@ impl Table {
     }
 }
 
-fn sort_by<K: Ord>(ids: &mut Vec<u32>, descending: bool, key: impl Fn(u32) -> Option<K>) {
-    let mut known: Vec<(K, u32)> = Vec::with_capacity(ids.len());
+fn sort_by<K: Ord>(ids: &mut Vec<RowId>, descending: bool, key: impl Fn(RowId) -> Option<K>) {
+    let mut known: Vec<(K, RowId)> = Vec::with_capacity(ids.len());
     let mut unknown = vec![];
     for id in ids.iter() {
         match key(*id) {

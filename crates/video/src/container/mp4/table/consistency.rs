@@ -5,7 +5,7 @@ use super::super::timeline::{REORDER, Timeline};
 use super::SampleTable;
 
 impl SampleTable {
-    /// Why the edit list cannot be believed, if other numbers of the index contradict it.
+    /// Why the numbers of the index contradict each other; `None` if they agree.
     pub(crate) fn contradiction(&self) -> Option<&'static str> {
         let samples = self.samples();
         if self.sizes[0] != samples || self.sizes[1] != samples {
