@@ -196,8 +196,9 @@ fn extractor_options(
             decoders: or(settings.worker.decoders, 1),
             prefetch_frames: or(settings.worker.prefetch_frames, if is_cpu { 64 } else { 400 }),
             algorithms: measurements::algorithms(),
-            // The reference is the CPU's decoder, also for features from NVDEC.
+            // The reference is the CPU's decoder and ordinary passes, also for features from NVDEC and CUDA graphs.
             nvdec: None,
+            graphs: false,
             limits: settings.limits,
             owner,
         },

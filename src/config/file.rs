@@ -53,6 +53,7 @@ pub struct CudaSection {
     pub torch: PathBuf,
     pub nvdec: NvdecUse,
     pub nvdec_streams: usize,
+    pub graphs: bool,
 }
 
 /// Which decoder serves a GPU.

@@ -154,6 +154,8 @@ pub struct Settings {
     pub nvdec: NvdecUse,
     /// The number of videos that NVDEC decodes at a time. 0: automatic.
     pub nvdec_streams: usize,
+    /// Whether GPUs capture their usual passes as CUDA graphs.
+    pub graphs: bool,
     /// How changes of the dataset folder are detected.
     pub watch: WatchSection,
     /// A file with the names of the network's classes.
@@ -252,6 +254,7 @@ impl Settings {
             class_names: named(&config.details.class_names, folder_of_file),
             nvdec: config.cuda.nvdec,
             nvdec_streams: config.cuda.nvdec_streams,
+            graphs: config.cuda.graphs,
             torch: if config.cuda.torch.as_os_str().is_empty() {
                 PathBuf::new()
             } else {

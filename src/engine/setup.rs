@@ -155,6 +155,7 @@ pub(crate) fn plan(
         prefetch_frames: sizes::prefetch(settings, *device == Device::Cpu, in_flight, free),
         algorithms: measurements::algorithms(),
         nvdec: sizes.nvdec(*device),
+        graphs: settings.graphs && *device != Device::Cpu,
         limits,
         owner: owner.clone(),
     };

@@ -80,17 +80,18 @@ fn an_unexpanded_tilde_creates_no_folder_of_that_name() {
 }
 
 #[test]
-fn nvdec_is_off_or_shared() {
+fn nvdec_and_graphs_are_off_unless_configured() {
     let dir = tempfile::tempdir().unwrap();
-    let nvdec = |text: &str| {
+    let cuda = |text: &str| {
         fs::write(dir.path().join("config.toml"), text).unwrap();
         let settings = Settings::resolve(&Overrides::default(), dir.path()).map_err(|error| error.to_string())?;
-        Ok((settings.nvdec, settings.nvdec_streams))
+        Ok((settings.nvdec, settings.nvdec_streams, settings.graphs))
     };
-    assert_eq!(nvdec("devices = \"all\""), Ok((NvdecUse::Off, 0)));
-    assert_eq!(nvdec("[cuda]\nnvdec = \"share\"\nnvdec_streams = 12"), Ok((NvdecUse::Share, 12)));
+    assert_eq!(cuda("devices = \"all\""), Ok((NvdecUse::Off, 0, false)));
+    assert_eq!(cuda("[cuda]\nnvdec = \"share\"\nnvdec_streams = 12"), Ok((NvdecUse::Share, 12, false)));
+    assert_eq!(cuda("[cuda]\ngraphs = true"), Ok((NvdecUse::Off, 0, true)));
     for wrong in ["nvdec = true", "nvdec = \"only\"", "nvdec_streams = 1000"] {
-        let error: Result<_, String> = nvdec(&format!("[cuda]\n{wrong}"));
+        let error: Result<_, String> = cuda(&format!("[cuda]\n{wrong}"));
         assert!(error.is_err(), "{wrong}");
     }
 }

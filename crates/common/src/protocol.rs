@@ -13,7 +13,7 @@ use crate::source::SourceStamp;
 use crate::video::VideoName;
 
 /// The version of the protocol. It changes with every incompatible change of a message.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// The longest line that workers and probes send or accept, in bytes without the line break.
 pub const MAX_LINE: usize = 1 << 20;
@@ -70,6 +70,8 @@ pub struct Init {
     pub algorithms: Option<PathBuf>,
     /// How to use the GPU's decoder; `None` if the CPU decodes all videos.
     pub nvdec: Option<Nvdec>,
+    /// Whether a GPU captures its usual passes as CUDA graphs.
+    pub graphs: bool,
     /// Limits on each video.
     pub limits: Limits,
     /// The owner of temporary files.
@@ -91,6 +93,7 @@ impl Init {
             prefetch_frames: 64,
             algorithms: None,
             nvdec: None,
+            graphs: false,
             limits: Limits::default(),
             owner: Owner::this_process(),
         }

@@ -80,6 +80,14 @@ pub trait Backbone {
         if self.input().device() == Device::Cpu { 16 } else { gpu_group_size(batch) }
     }
 
+    /// Says how many frames and clips the next passes have at most.
+    fn announce(&self, _group_size: usize, _batch: usize) {}
+
+    /// Whether the work of a pass depends only on its size, so that it can be captured once and run again.
+    fn has_fixed_work(&self) -> bool {
+        true
+    }
+
     /// Runs the layers that see a single frame. `pixels` are the bytes of any number of frames in a row, on the device. The
     /// first dimension of the result is the frame.
     ///

@@ -49,6 +49,11 @@ pub struct ClipRunner<'m> {
     computed: Computed,
 }
 
+/// The sizes of passes on a GPU that have at most `full` rows: a quarter, half or all of them.
+pub(crate) fn padded_sizes(full: usize) -> [usize; 3] {
+    [full / 4, full / 2, full]
+}
+
 /// The outputs for some of the distinct clips, in order, on their way to the host. A GPU may still be computing them.
 #[derive(Default)]
 pub struct Computed {
@@ -106,14 +111,16 @@ impl<'m> ClipRunner<'m> {
         group_size: usize,
     ) -> Self {
         let on_gpu = model.input().device() != Device::Cpu;
+        let (group_size, batch) = (group_size.max(1), batch.max(1));
+        model.announce(group_size, batch);
         let mut runner = Self {
             model,
-            group_size: group_size.max(1),
+            group_size,
             pads: on_gpu,
             passes: Passes::new(on_gpu),
             clips: Box::new(clips.into_iter()),
             waiting: VecDeque::new(),
-            batch: batch.max(1),
+            batch,
             pixels: FrameGroup::default(),
             indices: vec![],
             cache: BTreeMap::new(),
@@ -189,10 +196,9 @@ impl<'m> ClipRunner<'m> {
         self.waiting.iter().take(count).flatten().all(|index| self.cache.contains_key(index))
     }
 
-    /// How many rows must be added to `count` of at most `full` for a size that occurs often: a quarter, half or all of `full`.
+    /// How many rows must be added to `count` of at most `full` for a size that occurs often.
     fn missing(&self, count: usize, full: usize) -> usize {
-        let sizes = [full / 4, full / 2, full];
-        let size = sizes.into_iter().find(|size| self.pads && *size >= count);
+        let size = padded_sizes(full).into_iter().find(|size| self.pads && *size >= count);
         size.map_or(0, |size| size - count)
     }
 

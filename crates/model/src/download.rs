@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::error::ModelError;
 use crate::rows::Rows;
-use crate::streams::{CopyStream, Event};
+use crate::streams::{self, CopyStream, Event};
 
 /// Transfers outputs from a device.
 pub(crate) struct Download {
@@ -30,7 +30,7 @@ impl Download {
     /// Starts the transfer of outputs that the calling thread has computed or submitted.
     pub(crate) fn start(&self, rows: Rows) -> Incoming {
         // Pinned memory is limited. Without it, the thread that needs the outputs copies them.
-        let sent = self.stream.as_ref().and_then(|stream| match &rows.logits {
+        let sent = self.stream.as_ref().filter(|_| streams::are_usable()).and_then(|stream| match &rows.logits {
             Some(logits) => {
                 let ([pooled, logits], arrived) = stream.fetch([&rows.pooled, logits]).ok()?;
                 Some(Incoming { rows: Rows { pooled, logits: Some(logits) }, arrived: Some(arrived) })

@@ -98,7 +98,7 @@ pub enum ModelError {
 const NO_ALGORITHM: &str = "unable to find an engine to execute this computation";
 
 /// Parts of libtorch's messages that mean a lack of memory.
-const NO_MEMORY: [&str; 8] = [
+const NO_MEMORY: [&str; 9] = [
     "out of memory",
     "not enough memory",
     "can't allocate",
@@ -108,6 +108,8 @@ const NO_MEMORY: [&str; 8] = [
     "NVML_SUCCESS == r",
     "STATUS_ALLOC_FAILED",
     "HOST_ALLOCATION_FAILED",
+    // The allocator frees unused memory when none is left, and refuses that after a capture that CUDA did not end.
+    "captures_underway.empty()",
 ];
 
 fn first_line(error: &tch::TchError) -> String {
@@ -177,6 +179,11 @@ mod tests {
             (
                 "NVML_SUCCESS == r INTERNAL ASSERT FAILED at \"/pytorch/c10/cuda/CUDACachingAllocator.cpp\":1016, please report a \
                  bug to PyTorch.",
+                ErrorKind::OutOfMemory,
+            ),
+            (
+                "captures_underway.empty() INTERNAL ASSERT FAILED at \"/pytorch/c10/cuda/CUDACachingAllocator.cpp\":3662, please \
+                 report a bug to PyTorch.",
                 ErrorKind::OutOfMemory,
             ),
             ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", ErrorKind::OutOfMemory),

@@ -18,6 +18,7 @@ mod ends;
 mod error;
 pub mod expansion;
 pub mod fast;
+pub mod graphs;
 pub mod input;
 mod load;
 mod native;

@@ -1,6 +1,7 @@
 //! GPU streams for copies, and pinned host memory for them. **Never run on a GPU so far.**
 
 use std::ffi::{c_char, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -28,6 +29,20 @@ unsafe extern "C" {
 /// How often a thread looks for an event. CUDA's own wait takes a whole core, which decoding needs.
 const POLL_INTERVAL: Duration = Duration::from_micros(300);
 
+/// Whether no more memory may be used by two streams.
+static ARE_AVOIDED: AtomicBool = AtomicBool::new(false);
+
+/// Makes all copies use the model's stream from now on. libtorch's allocator frees memory that two streams have used only when nothing is
+/// captured. If CUDA refuses the end of a capture, the allocator never learns of it, and such memory would stay until the process ends.
+pub(crate) fn avoid() {
+    ARE_AVOIDED.store(true, Ordering::Relaxed);
+}
+
+/// Whether copies may have a stream of their own.
+pub(crate) fn are_usable() -> bool {
+    !ARE_AVOIDED.load(Ordering::Relaxed)
+}
+
 /// A GPU stream that is separate from the model's.
 pub(crate) struct CopyStream(*mut c_void);
 
@@ -43,6 +58,11 @@ impl CopyStream {
         // SAFETY: on success the call writes a pointer that only `reeldeck_stream_free` frees.
         check(unsafe { reeldeck_stream_new(index, &mut stream) })?;
         Ok(Self(stream))
+    }
+
+    /// The pointer, for a call.
+    pub(crate) fn as_ptr(&self) -> *const c_void {
+        self.0
     }
 
     /// Starts a copy from pinned memory. Later work on the calling thread's stream waits for it on the GPU.

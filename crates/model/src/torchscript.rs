@@ -60,6 +60,10 @@ impl Backbone for Module {
         &self.input
     }
 
+    fn has_fixed_work(&self) -> bool {
+        false
+    }
+
     /// A module sees whole clips, so this only normalises: frames × height × width × 3.
     fn frames(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         let _guard = tch::no_grad_guard();

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 use tracing::warn;
 
 use crate::error::ModelError;
-use crate::streams::{CopyStream, pinned};
+use crate::streams::{self, CopyStream, pinned};
 
 /// Transfers pixels to a device.
 pub(crate) struct Upload {
@@ -36,7 +36,7 @@ impl Upload {
     /// Starts the transfer of a row of bytes, in pinned memory if `is_pinned`.
     fn send(&self, pixels: &Tensor, is_pinned: bool) -> Result<Tensor, ModelError> {
         match &self.stream {
-            Some(stream) if is_pinned => stream.send(pixels),
+            Some(stream) if is_pinned && streams::are_usable() => stream.send(pixels),
             // libtorch's blocking transfer, which does nothing on a CPU.
             _ => Ok(pixels.f_to(self.device)?),
         }

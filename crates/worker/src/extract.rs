@@ -12,6 +12,7 @@ use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{CheckpointSource, FromWorker, Init};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_model::clips::ClipRunner;
+use reeldeck_model::graphs::with_graphs;
 use reeldeck_model::{Backbone, Choice, ModelError, device, driver};
 use reeldeck_video::frames::Extraction;
 use reeldeck_video::sampling::ClipPlan;
@@ -69,6 +70,7 @@ impl Extractor {
         };
         let choice = init.algorithms.as_deref().map_or(Choice::Direct, Choice::Fastest);
         let model = reeldeck_model::load(&init.recipe, checkpoint, device, choice)?;
+        let model = if init.graphs { with_graphs(model, init.recipe.sampling.length) } else { model };
         let video_decoders = gpu.map(|gpu| gpu.video_decoders());
         Ok(Self { init: init.clone(), model, video_decoders, reporter })
     }

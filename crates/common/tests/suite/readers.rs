@@ -130,6 +130,7 @@ fn to_worker() -> Vec<ToWorker> {
         prefetch_frames: 64,
         algorithms: Some("/cache/convolutions.json".into()),
         nvdec: Some(Nvdec { gpu: 1, streams: 8, is_default: true }),
+        graphs: true,
         limits: Limits::default(),
         owner: Owner::engine(),
     };

@@ -64,6 +64,7 @@ pub fn init(recipe: Recipe) -> Init {
         prefetch_frames: 16,
         algorithms: None,
         nvdec: None,
+        graphs: false,
         limits: Limits::default(),
         owner: Owner::this_process(),
     }

@@ -10,11 +10,15 @@
 //   FAKE_CUDA_FAIL=N      the N-th allocation on a device fails for lack of memory
 //   FAKE_CUDA_LOSE=N      every copy to or from a device fails after N of them: the device is lost
 //   FAKE_CUDA_IGNORE=W    a step of the caller has no effect, as if the caller had forgotten it: `block` (a stream waits for another),
-//                         `query` (the host waits), `record_stream`, `record_event` (the allocators learn of a use)
+//                         `query` (the host waits), `record_stream`, `record_event` (the allocators learn of a use); with graphs:
+//                         `capture` (a stream waits for the one that captured), `static` (inputs are copied into the memory that the
+//                         graph reads), `away` (outputs are copied before the next replay)
 //   FAKE_CUDA_FUSED=W     fused convolutions: `stem` (those of three channels have no algorithm), `wrong` (off by one per cent),
 //                         `summand` (they add zero times what was in the memory of their output, which keeps its last content),
 //                         N (all after the N-th one fail with an unknown text)
 //   FAKE_CUDA_ROWS=N      every convolution over more than N frames or clips fails with an unknown text
+//   FAKE_CUDA_GRAPH=W     captures: N (all operations in them fail from the N-th on), `invalid` (CUDA refuses to end the capture)
+//   FAKE_CUDA_GRAPHS=F    each `capture`, `replay` and `free` of a graph is appended to the file F
 //   FAKE_CUDA_TF32=1      products are those of TF32, whatever libtorch's flags say
 //   FAKE_CUDA_CONTEXTS=F  the numbers of the devices on which a context was created are appended to the file F
 #include <ATen/ATen.h>
@@ -30,6 +34,7 @@
 #include <cstring>
 #include <deque>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -78,6 +83,10 @@ struct Contexts {
     return known.count(index);
   }
 } contexts;
+
+struct Block;
+// The blocks in use, by their memory.
+std::map<void *, Block *> blocks;
 
 // The current device of a thread, by the rules of c10/cuda/CUDAFunctions.cpp: a guard that restores a device without a context
 // only remembers it.
@@ -146,6 +155,9 @@ struct Event {
 
 thread_local std::map<DeviceIndex, int64_t> current_streams;
 
+// The streams that have captured something.
+std::set<Key> has_captured;
+
 struct FakeGuard final : c10::impl::DeviceGuardImplInterface {
   FakeGuard() = default;
   explicit FakeGuard(DeviceType) {}
@@ -195,6 +207,7 @@ struct FakeGuard final : c10::impl::DeviceGuardImplInterface {
     if (!event || is_ignored("block")) return;
     const Guard guard(mutex);
     const Event &of = *static_cast<Event *>(event);
+    if (is_ignored("capture") && has_captured.count(key_of(of.stream))) return;
     remember(waits[key_of(stream)], of.stream, of.number);
   }
   // Each query lets the stream advance by one copy.
@@ -227,6 +240,11 @@ struct Block {
   uint64_t number = 0;
 };
 
+// Whether a graph uses the memory, and whether it was allocated during a capture. fake_graph.h has them.
+bool is_in_graph(const Block *block);
+bool is_of_graph(const Block *block);
+void note_block(Block *block);
+
 // With FAKE_CUDA_FUSED=summand: free memory by its size, as in the real allocator, which does not clear it.
 std::multimap<size_t, void *> cached;
 
@@ -235,6 +253,12 @@ std::multimap<size_t, void *> cached;
 void free_block(void *context) {
   auto *block = static_cast<Block *>(context);
   const Guard guard(mutex);
+  blocks.erase(block->memory);
+  if (is_in_graph(block)) {
+    if (!is_of_graph(block)) std::memset(block->memory, GARBAGE, block->bytes);
+    delete block;
+    return;
+  }
   bool is_used = false, is_known = true;
   const auto within = [&](const void *address) {
     return address >= block->memory && address < static_cast<char *>(block->memory) + block->bytes;
@@ -257,11 +281,11 @@ Block *allocate(size_t bytes) {
   if (auto found = cached.upper_bound(bytes); found != cached.begin() && (--found)->first == bytes) {
     auto *block = new Block{found->second, bytes};
     cached.erase(found);
-    return block;
+    return blocks[block->memory] = block;
   }
   auto *block = new Block{std::malloc(std::max<size_t>(bytes, 1)), bytes};
   std::memset(block->memory, GARBAGE, bytes);
-  return block;
+  return blocks[block->memory] = block;
 }
 
 struct DeviceAllocator final : c10::Allocator {
@@ -272,6 +296,7 @@ struct DeviceAllocator final : c10::Allocator {
     contexts.create(get_device());
     Block *block = ::allocate(bytes);
     block->streams.insert(key_of(stream_of_thread(device_of(get_device()))));
+    note_block(block);
     return {block->memory, block, free_block, device_of(get_device())};
   }
   void copy_data(void *to, const void *from, size_t bytes) const override { std::memcpy(to, from, bytes); }
@@ -298,14 +323,15 @@ struct PinnedAllocator final : at::HostAllocator {
 Block *block_of(const at::Tensor &tensor) { return static_cast<Block *>(tensor.storage().data_ptr().get_context()); }
 
 // Whether this stream runs after the one that has written the tensor. If so, what was written is there.
-bool is_ordered(const at::Tensor &tensor, const Stream &reader) {
-  const Block *block = block_of(tensor);
+bool is_ordered(const Block *block, const Stream &reader) {
   if (!block || !block->writer || key_of(*block->writer) == key_of(reader)) return true;
   const Key writer = key_of(*block->writer);
   if (waits[key_of(reader)][writer] < block->number && host_waits[writer] < block->number) return false;
   queues[writer].run_to(block->number);
   return true;
 }
+
+bool is_ordered(const at::Tensor &tensor, const Stream &reader) { return is_ordered(block_of(tensor), reader); }
 
 // Whether this thread runs a kernel. Its copies between host and device are no waits of the host.
 thread_local int kernels = 0;
@@ -344,8 +370,34 @@ void check_device() {
   TORCH_CHECK(lose < 0 || ++calls <= lose, "CUDA error: unspecified launch failure");
 }
 
+}  // namespace
+
+#include "fake_graph.h"
+
+namespace {
+
+bool is_in_graph(const Block *block) {
+  return std::any_of(recordings.begin(), recordings.end(), [&](auto *recording) { return recording->uses(block); });
+}
+
+bool is_of_graph(const Block *block) {
+  return std::any_of(recordings.begin(), recordings.end(), [&](auto *recording) { return recording->own.count(block->memory); });
+}
+
+void note_block(Block *block) {
+  const Guard guard(mutex);
+  if (capturing) capturing->own[block->memory] = block;
+}
+
 at::Tensor &copy_(at::Tensor &self, const at::Tensor &from, bool non_blocking) {
   check_device();
+  if (recording()) {
+    if (self.is_cpu() || from.is_cpu()) refuse();
+    const at::Tensor source = unowned(from);
+    record(self, [source] { return source; });
+    return self;
+  }
+  if (kernels == 0 && is_ignored("static") && enters_graph(self)) return self;
   const Device device = self.is_cpu() ? from.device() : self.device();
   const Stream stream = stream_of_thread(device);
   const Guard guard(mutex);
@@ -363,6 +415,7 @@ at::Tensor &copy_(at::Tensor &self, const at::Tensor &from, bool non_blocking) {
   }
   queue.run_now();
   on_host(self).copy_(input(from));
+  if (kernels == 0 && is_ignored("away") && leaves_graph(from)) late.push_back({self, from});
   if (!self.is_cpu()) note_writer(self, stream);
   // A copy to the host, or from memory that is not pinned, ends before the call does.
   if (!non_blocking && kernels == 0) remember(host_waits, stream, queue.done);
@@ -393,6 +446,7 @@ at::Tensor copy_from_and_resize(const at::Tensor &self, const at::Tensor &to) {
 
 void record_stream(at::Tensor &tensor, Stream stream) {
   const Guard guard(mutex);
+  TORCH_CHECK(!is_stuck, "this memory would never be freed, because a capture has not ended");
   if (!is_ignored("record_stream")) block_of(tensor)->streams.insert(key_of(stream));
 }
 
@@ -432,7 +486,7 @@ at::Tensor fused(const at::Tensor &y, Device device) {
   return output;
 }
 
-at::Tensor conv_relu(const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias, at::IntArrayRef stride,
+at::Tensor run_conv_relu(const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias, at::IntArrayRef stride,
                      at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups) {
   check_device();
   check_rows(x);
@@ -444,7 +498,7 @@ at::Tensor conv_relu(const at::Tensor &x, const at::Tensor &weight, const std::o
   return fused(y.relu(), x.device());
 }
 
-at::Tensor conv_add_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &sum, const std::optional<at::Scalar> &,
+at::Tensor run_conv_add_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &sum, const std::optional<at::Scalar> &,
                          const std::optional<at::Tensor> &bias, at::IntArrayRef stride, at::IntArrayRef padding,
                          at::IntArrayRef dilation, int64_t groups) {
   check_device();
@@ -457,11 +511,32 @@ at::Tensor conv_add_relu(const at::Tensor &x, const at::Tensor &weight, const at
   return fused((y + input(sum)).relu(), x.device());
 }
 
+at::Tensor conv_relu(const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias, at::IntArrayRef stride,
+                     at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups) {
+  const auto run = [=, x = unowned(x), weight = unowned(weight), bias = unowned(bias), stride = stride.vec(), padding = padding.vec(),
+                    dilation = dilation.vec()] { return run_conv_relu(x, weight, bias, stride, padding, dilation, groups); };
+  const at::Tensor output = run();
+  if (recording()) record(output, run);
+  return output;
+}
+
+at::Tensor conv_add_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &sum, const std::optional<at::Scalar> &alpha,
+                         const std::optional<at::Tensor> &bias, at::IntArrayRef stride, at::IntArrayRef padding,
+                         at::IntArrayRef dilation, int64_t groups) {
+  const auto run = [=, x = unowned(x), weight = unowned(weight), sum = unowned(sum), bias = unowned(bias), stride = stride.vec(),
+                    padding = padding.vec(), dilation = dilation.vec()] {
+    return run_conv_add_relu(x, weight, sum, alpha, bias, stride, padding, dilation, groups);
+  };
+  const at::Tensor output = run();
+  if (recording()) record(output, run);
+  return output;
+}
+
 at::Tensor reshape_alias(const at::Tensor &self, at::IntArrayRef size, at::IntArrayRef stride) {
   return at::native::as_strided_tensorimpl(self, size, stride, self.storage_offset());
 }
 
-void on_cpu(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
+void run_on_cpu(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
   // libtorch would return a copy, whose numbers are lost.
   for (const auto &output : op.schema().returns())
     TORCH_CHECK(!output.alias_info() || output.alias_info()->isWrite(), "the fake GPU lacks the view ", op.schema().name());
@@ -476,6 +551,15 @@ void on_cpu(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
       if ((*stack)[at].isTensor() && !op.schema().arguments()[at - first].alias_info())
         (*stack)[at] = shortened((*stack)[at].toTensor().cpu(), is_conv).to((*stack)[at].toTensor().device());
   at::native::cpu_fallback(op, stack, false);
+}
+
+void on_cpu(const c10::OperatorHandle &op, torch::jit::Stack *stack) {
+  if (!recording()) return run_on_cpu(op, stack);
+  torch::jit::Stack inputs;
+  for (size_t at = stack->size() - op.schema().arguments().size(); at < stack->size(); at++) inputs.push_back(unowned((*stack)[at]));
+  run_on_cpu(op, stack);
+  const torch::jit::Stack outputs(stack->end() - op.schema().returns().size(), stack->end());
+  record(op, inputs, outputs, run_on_cpu);
 }
 
 TORCH_LIBRARY_IMPL(_, CUDA, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&on_cpu>()); }
