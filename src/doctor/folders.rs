@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use indicatif::DecimalBytes;
+use reeldeck_common::machine::{DiskSpace, disk_space};
 use reeldeck_common::recipe::{Output, Recipe};
-use rustix::fs::{Access, access, statfs, statvfs};
+use rustix::fs::{Access, access, statfs};
 
 use super::Area;
 use crate::config::Settings;
@@ -71,8 +72,7 @@ fn output(area: &mut Area<'_>, settings: &Settings, videos: usize) {
             "features there are gone after a restart: name a folder on a disk",
         );
     }
-    let Ok(room) = statvfs(there) else { return };
-    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let Ok(DiskSpace { free, .. }) = disk_space(there) else { return };
     if videos == 0 {
         return area.note("free space", format!("{} free", DecimalBytes(free)));
     }

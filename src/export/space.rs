@@ -5,6 +5,7 @@ use std::path::Path;
 
 use indicatif::DecimalBytes;
 use reeldeck_common::feature::{Feature, Matrix};
+use reeldeck_common::machine::disk_space;
 use reeldeck_common::recipe::Output;
 use reeldeck_pickle::results::ResultsWriter;
 
@@ -98,8 +99,7 @@ pub(super) fn free(out: &Path) -> io::Result<u64> {
             break;
         }
     }
-    let system = rustix::fs::statvfs(there)?;
-    Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    disk_space(there).map(|space| space.free)
 }
 
 /// Fails if the export does not fit.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use indicatif::DecimalBytes;
 use reeldeck_common::digest::sha256_of_file;
+use reeldeck_common::machine::disk_space;
 use reeldeck_pickle::checkpoint::{CheckpointError, CheckpointFile};
 
 pub(crate) use address::public;
@@ -75,8 +76,7 @@ impl Policy {
 }
 
 fn free_space(path: &Path) -> io::Result<u64> {
-    let system = rustix::fs::statvfs(path)?;
-    Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    disk_space(path).map(|space| space.free)
 }
 
 /// Why a download failed.

@@ -6,6 +6,8 @@ use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use reeldeck_common::machine::disk_space;
+
 /// Older answers are discarded.
 const MAX_AGE: Duration = Duration::from_secs(10);
 
@@ -29,8 +31,7 @@ impl Disk {
         reeldeck_common::thread::spawn("disk", move || {
             for () in asked {
                 // A missing folder has no free space.
-                let space = rustix::fs::statvfs(&folder).ok();
-                let space = space.map(|vfs| [vfs.f_bavail * vfs.f_frsize, vfs.f_blocks * vfs.f_frsize]);
+                let space = disk_space(&folder).ok().map(|space| [space.free, space.total]);
                 *answer.lock().unwrap_or_else(PoisonError::into_inner) = space.map(|space| (Instant::now(), space));
             }
         })?;

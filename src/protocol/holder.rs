@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
+pub(crate) use reeldeck_common::machine::host;
 use reeldeck_common::open;
 use reeldeck_common::pid::is_gone;
 use reeldeck_common::source::SourceStamp;
@@ -205,11 +206,6 @@ pub(crate) fn place() -> String {
         format!("{} {}", boot.trim(), namespace.display())
     };
     PLACE.get_or_init(read).clone()
-}
-
-/// The name of this host.
-pub(crate) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Whether this error means that the file system has no locks.

@@ -1,6 +1,7 @@
 //! The data that reeldeck's programs share: recipes, messages, feature files and failure files.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![warn(unreachable_pub)]
 
 pub mod about;
 pub mod atomic;

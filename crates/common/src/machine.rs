@@ -1,4 +1,31 @@
-//! What measurements on this machine depend on.
+//! What measurements on this machine depend on, the room on its disks, and its name.
+
+use std::io;
+use std::path::Path;
+
+/// The space of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// What unprivileged users can fill, in bytes.
+    pub free: u64,
+    /// The size in bytes.
+    pub total: u64,
+}
+
+/// The space of the file system that contains this file or folder.
+///
+/// # Errors
+/// When there is no such file or folder, or the file system does not say.
+pub fn disk_space(path: &Path) -> io::Result<DiskSpace> {
+    let system = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+    Ok(DiskSpace { free: bytes(system.f_bavail), total: bytes(system.f_blocks) })
+}
+
+/// The host name.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
 
 /// The name of the processor.
 pub fn processor() -> String {

@@ -1,6 +1,7 @@
 //! The model: checkpoints, and networks of several families in libtorch that turn pixels into features.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![warn(unreachable_pub)]
 
 pub mod algorithms;
 pub mod backbone;

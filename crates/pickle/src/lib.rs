@@ -5,6 +5,7 @@
 //! untrusted: memory is bounded by the size of the input, and nothing recurses.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![warn(unreachable_pub)]
 
 pub mod checkpoint;
 pub mod map;

@@ -10,7 +10,7 @@ use crate::samples::SAMPLES;
 const ON_GPUS: &[&str] = &["h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4"];
 
 /// Prints the report as JSON.
-pub fn print() -> Result<()> {
+pub(crate) fn print() -> Result<()> {
     reeldeck_video::init();
     let decoders = SAMPLES.iter().map(|sample| Decoder {
         codec: sample.codec.into(),

@@ -26,7 +26,7 @@ const UNHEALTHY: u8 = 3;
 ///
 /// # Errors
 /// If an order is invalid, or standard output is closed.
-pub fn serve(memory_mib: Option<u64>) -> Result<()> {
+pub(crate) fn serve(memory_mib: Option<u64>) -> Result<()> {
     ensure!(!io::stdin().is_terminal(), "name the files to check, or send orders as JSON lines on standard input");
     let tied = "failed to tie this process to the one that started it";
     confine::die_with_parent().context(tied)?;
@@ -55,7 +55,7 @@ pub fn serve(memory_mib: Option<u64>) -> Result<()> {
 ///
 /// # Errors
 /// If standard output is closed.
-pub fn print(files: &[PathBuf], level: Level) -> Result<ExitCode> {
+pub(crate) fn print(files: &[PathBuf], level: Level) -> Result<ExitCode> {
     let mut all_healthy = true;
     let mut output = io::stdout().lock();
     for file in files {

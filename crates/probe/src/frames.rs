@@ -51,7 +51,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Prints the facts and checksums of one video as JSON.
-pub fn print(
+pub(crate) fn print(
     file: &Path,
     recipe: &str,
     (pass, gpu): (Pass, Option<usize>),

@@ -12,7 +12,7 @@ use reeldeck_common::limits::Limits;
 use reeldeck_video::full_decode;
 
 /// A sample.
-pub struct Sample {
+pub(crate) struct Sample {
     /// FFmpeg's name of the codec.
     pub codec: &'static str,
     /// The file.
@@ -22,7 +22,7 @@ pub struct Sample {
 }
 
 /// All samples.
-pub const SAMPLES: &[Sample] = &[
+pub(crate) const SAMPLES: &[Sample] = &[
     Sample {
         codec: "h264",
         bytes: include_bytes!("../../../assets/samples/h264.mp4"),
@@ -51,7 +51,7 @@ pub const SAMPLES: &[Sample] = &[
 ];
 
 /// The sample of a codec.
-pub fn find(codec: &str) -> Option<&'static Sample> {
+pub(crate) fn find(codec: &str) -> Option<&'static Sample> {
     SAMPLES.iter().find(|sample| sample.codec == codec)
 }
 
@@ -60,7 +60,7 @@ impl Sample {
     ///
     /// # Errors
     /// If it gives no pixels or wrong ones.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         // In memory, because `doctor` must also work when the disk is full.
         let memory = rustix::fs::memfd_create(self.codec, rustix::fs::MemfdFlags::CLOEXEC)?;
         let mut file = File::from(memory);

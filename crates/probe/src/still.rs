@@ -12,7 +12,7 @@ use reeldeck_video::still::still;
 ///
 /// # Errors
 /// If the file gives no picture, or standard output is a terminal or closed.
-pub fn write(file: &Path, width: usize, height: usize) -> Result<()> {
+pub(crate) fn write(file: &Path, width: usize, height: usize) -> Result<()> {
     let mut output = io::stdout().lock();
     ensure!(!output.is_terminal(), "the output is binary: redirect it to a file, such as > still.ppm");
     let name = || format!("failed to take a picture from {}", printable(&file.to_string_lossy()));

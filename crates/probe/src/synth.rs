@@ -32,7 +32,7 @@ enum Otherwise {
 }
 
 /// Reads `[{"file": …, "video": {…}}, …]` and creates each file and its folder.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("failed to read the list of videos")?;
     let jobs: Vec<Job> = serde_json::from_str(&text).context("invalid list of videos")?;

@@ -2,6 +2,7 @@
 //! limits that such a process gives up at its start.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![warn(unreachable_pub)]
 
 pub mod confine;
 mod exit;

@@ -10,7 +10,7 @@ use crate::memory;
 
 /// A whole frame in RGB24.
 #[derive(Default)]
-pub struct Rgb {
+pub(crate) struct Rgb {
     /// Rows of `stride` bytes; each begins with the pixels of the frame.
     pub data: Vec<u8>,
     /// Bytes from one row to the next.
@@ -33,7 +33,7 @@ struct Key {
 
 /// Converts frames. Keeps swscale's context while the format stays the same.
 #[derive(Default)]
-pub struct Converter {
+pub(crate) struct Converter {
     context: Option<(Key, Context)>,
 }
 
@@ -74,7 +74,7 @@ fn table(matrix: i32) -> *const i32 {
 }
 
 /// The integers with which swscale converts this frame, if it is 8-bit 4:2:0.
-pub fn coefficients(frame: &ff::frame::Video) -> Coefficients {
+pub(crate) fn coefficients(frame: &ff::frame::Video) -> Coefficients {
     let key = Key::of(frame);
     // SAFETY: see `table`.
     let four = unsafe { std::slice::from_raw_parts(table(key.matrix), 4) };
@@ -86,7 +86,7 @@ impl Converter {
     ///
     /// # Errors
     /// When swscale does not know the pixel format, or there is no memory for the result.
-    pub fn run(&mut self, frame: &ff::frame::Video, out: &mut Rgb) -> Result<(), VideoError> {
+    pub(crate) fn run(&mut self, frame: &ff::frame::Video, out: &mut Rgb) -> Result<(), VideoError> {
         let key = Key::of(frame);
         let context = match &self.context {
             Some((same, context)) if *same == key => context.0,

@@ -1,6 +1,7 @@
 //! Turns a video file into exact pixels: opens, indexes, decodes, samples, converts, resizes and crops.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![warn(unreachable_pub)]
 
 mod accounting;
 pub mod check;

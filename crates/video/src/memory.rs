@@ -11,7 +11,7 @@ const RESERVE: usize = 16 << 20;
 ///
 /// # Errors
 /// If there is no memory.
-pub fn resize(bytes: &mut Vec<u8>, length: usize) -> Result<(), VideoError> {
+pub(crate) fn resize(bytes: &mut Vec<u8>, length: usize) -> Result<(), VideoError> {
     let more = length.saturating_sub(bytes.len());
     bytes.try_reserve_exact(more).map_err(|_| VideoError::NoMemory("hold a picture"))?;
     bytes.resize(length, 0);
@@ -22,24 +22,24 @@ pub fn resize(bytes: &mut Vec<u8>, length: usize) -> Result<(), VideoError> {
 ///
 /// # Errors
 /// If there is no memory.
-pub fn push<T>(list: &mut Vec<T>, value: T) -> Result<(), VideoError> {
+pub(crate) fn push<T>(list: &mut Vec<T>, value: T) -> Result<(), VideoError> {
     list.try_reserve(1).map_err(|_| VideoError::NoMemory("list the packets"))?;
     list.push(value);
     Ok(())
 }
 
 /// Whether memory is short now. Called after a failure that may be due to this, because FFmpeg does not always report it.
-pub fn is_short() -> bool {
+pub(crate) fn is_short() -> bool {
     Vec::<u8>::new().try_reserve_exact(RESERVE).is_err()
 }
 
 /// Whether there is more memory than a healthy file needs at a time. If so, a failed allocation was the fault of the file: damaged
 /// files make FFmpeg request any amount.
-pub fn is_ample() -> bool {
+pub(crate) fn is_ample() -> bool {
     Vec::<u8>::new().try_reserve_exact(512 << 20).is_ok()
 }
 
 /// Whether this process has a limit on its address space. Without one, allocations do not fail: the kernel kills a process instead.
-pub fn is_limited() -> bool {
+pub(crate) fn is_limited() -> bool {
     getrlimit(Resource::As).current.is_some()
 }

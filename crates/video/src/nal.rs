@@ -2,7 +2,7 @@
 
 /// How NAL units are told apart in a stream's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// Each unit is preceded by its length in this many bytes (MP4, Matroska).
     Length(usize),
     /// Units are separated by start codes (AVI, TS, raw).
@@ -11,7 +11,7 @@ pub enum Framing {
 
 impl Framing {
     /// From the codec's extra data: an `avcC` record names the length size, anything else means start codes.
-    pub fn of(extradata: &[u8]) -> Self {
+    pub(crate) fn of(extradata: &[u8]) -> Self {
         match extradata {
             [1, _, _, _, size, ..] => Self::Length(usize::from(size & 3) + 1),
             _ => Self::StartCode,
@@ -42,7 +42,7 @@ fn units(packet: &[u8], framing: Framing) -> impl Iterator<Item = Option<&[u8]>>
 }
 
 /// True only if every coded slice in the packet says that nothing refers to it (`nal_ref_idc` 0), and there is one.
-pub fn is_disposable(packet: &[u8], framing: Framing) -> bool {
+pub(crate) fn is_disposable(packet: &[u8], framing: Framing) -> bool {
     let mut slices = 0;
     for unit in units(packet, framing) {
         let Some(header) = unit.and_then(<[u8]>::first) else { return false };

@@ -12,7 +12,7 @@ use crate::rotate::{self, Rotation};
 use crate::yuv::Yuv420;
 
 /// Makes crops of frames. Keeps state that depends only on their size and format.
-pub struct Cropper {
+pub(crate) struct Cropper {
     transform: Transform,
     rotation: Rotation,
     exactly_needed: bool,
@@ -24,7 +24,7 @@ pub struct Cropper {
 
 impl Cropper {
     /// For the frames of one stream.
-    pub fn new(transform: Transform, rotation: Rotation) -> Self {
+    pub(crate) fn new(transform: Transform, rotation: Rotation) -> Self {
         Self {
             transform,
             rotation,
@@ -38,18 +38,18 @@ impl Cropper {
 
     /// The reference for tests: swscale converts each whole picture.
     #[cfg(test)]
-    pub fn through_swscale(transform: Transform, rotation: Rotation) -> Self {
+    pub(crate) fn through_swscale(transform: Transform, rotation: Rotation) -> Self {
         Self { exactly_needed: false, ..Self::new(transform, rotation) }
     }
 
     /// The fast algorithm without vector instructions, for tests.
     #[cfg(test)]
-    pub fn scalar(transform: Transform, rotation: Rotation) -> Self {
+    pub(crate) fn scalar(transform: Transform, rotation: Rotation) -> Self {
         Self { vectored: false, ..Self::new(transform, rotation) }
     }
 
     /// Bytes of one crop: height × width × 3 values, RGB.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.transform.frame_bytes()
     }
 
@@ -57,7 +57,7 @@ impl Cropper {
     ///
     /// # Errors
     /// If swscale does not know the pixel format, or memory runs out.
-    pub fn run(&mut self, frame: &ff::frame::Video, out: &mut [u8]) -> Result<[u32; 2], VideoError> {
+    pub(crate) fn run(&mut self, frame: &ff::frame::Video, out: &mut [u8]) -> Result<[u32; 2], VideoError> {
         let turned = match self.rotation {
             Rotation::None => None,
             rotation => rotate::turn_frame(frame, rotation)?,

@@ -10,7 +10,7 @@ use crate::memory;
 
 /// How a frame must be rotated for display, clockwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rotation {
+pub(crate) enum Rotation {
     /// Not at all.
     #[default]
     None,
@@ -82,7 +82,7 @@ fn turned(rotation: Rotation, width: usize, height: usize) -> (usize, usize) {
 ///
 /// # Errors
 /// If there is no memory.
-pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option<ff::frame::Video>, VideoError> {
+pub(crate) fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option<ff::frame::Video>, VideoError> {
     let Some(shape) = Shape::of(frame) else { return Ok(None) };
     let (width, height) = (frame.width() as usize, frame.height() as usize);
     let (out_width, out_height) = turned(rotation, width, height);
@@ -122,7 +122,7 @@ pub fn turn_frame(frame: &ff::frame::Video, rotation: Rotation) -> Result<Option
 ///
 /// # Errors
 /// If there is no memory.
-pub fn turn_rgb(picture: &Rgb, rotation: Rotation) -> Result<Rgb, VideoError> {
+pub(crate) fn turn_rgb(picture: &Rgb, rotation: Rotation) -> Result<Rgb, VideoError> {
     let (width, height) = turned(rotation, picture.width, picture.height);
     let mut out = Rgb { data: vec![], stride: width * 3, width, height };
     memory::resize(&mut out.data, width * height * 3)?;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
-use crate::open;
+use crate::{machine, open};
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 const SUFFIX: &str = ".reeldeck-tmp";
@@ -107,7 +107,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// This host's name with all characters but letters and digits replaced by `-`: a `.` ends the kind of owner in temporary names.
 fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+    machine::host().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
 /// Whether this is the name of a temporary file of any owner.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use reeldeck_common::error::{ErrorKind, Failure};
+use reeldeck_common::machine::disk_space;
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::video::VideoName;
 use walkdir::{DirEntry, WalkDir};
@@ -192,7 +193,7 @@ fn out(root: Option<&Path>, path: &Path) -> Verdict {
         (_, true) => "exists",
         (_, false) => "will be created",
     };
-    match free(there) {
+    match disk_space(there).ok().map(|space| space.free) {
         Some(free) if free < room(1_000) => Verdict::Warn(format!(
             "{state}; only {} free (about {} per 1,000 videos)",
             text::bytes(free),
@@ -205,12 +206,6 @@ fn out(root: Option<&Path>, path: &Path) -> Verdict {
         )),
         None => Verdict::Fine(state.into()),
     }
-}
-
-/// Free space for unprivileged users, in bytes.
-fn free(folder: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(folder).ok()?;
-    stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
 /// The size of the features of this number of videos with the default recipe, in bytes.
