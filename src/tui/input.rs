@@ -13,6 +13,8 @@ pub(super) struct Input {
     text: String,
     /// Byte offset, always on a grapheme boundary.
     cursor: usize,
+    /// The whole text is selected.
+    is_selected: bool,
 }
 
 /// The effect of a key.
@@ -29,7 +31,27 @@ impl Input {
     /// The cursor starts at the end.
     pub(super) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { cursor: text.len(), text }
+        Self { cursor: text.len(), text, is_selected: false }
+    }
+
+    /// The whole text is selected: what is typed replaces it, and deleting empties it. Moving the cursor ends the selection.
+    pub(super) fn selected(text: impl Into<String>) -> Self {
+        let mut input = Self::new(text);
+        input.select();
+        input
+    }
+
+    /// Selects the whole text.
+    pub(super) fn select(&mut self) {
+        (self.cursor, self.is_selected) = (self.text.len(), !self.text.is_empty());
+    }
+
+    pub(super) fn deselect(&mut self) {
+        self.is_selected = false;
+    }
+
+    pub(super) fn is_selected(&self) -> bool {
+        self.is_selected
     }
 
     pub(super) fn text(&self) -> &str {
@@ -49,15 +71,17 @@ impl Input {
     /// Replaces the text before the cursor.
     pub(super) fn replace_before(&mut self, with: &str) {
         self.text.replace_range(..self.cursor, with);
-        self.cursor = with.len();
+        (self.cursor, self.is_selected) = (with.len(), false);
     }
 
-    /// Inserts at the cursor, without control characters.
+    /// Inserts at the cursor, or in place of a selected text, without control characters.
     pub(super) fn insert(&mut self, what: &str) -> Edit {
         let what: String = what.chars().filter(|c| !c.is_control()).collect();
-        if what.is_empty() || self.text.len() + what.len() > MAX_BYTES {
+        let kept = if self.is_selected { 0 } else { self.text.len() };
+        if what.is_empty() || kept + what.len() > MAX_BYTES {
             return Edit::Moved;
         }
+        self.remove_selected();
         self.text.insert_str(self.cursor, &what);
         self.cursor += what.len();
         self.align_cursor();
@@ -92,11 +116,24 @@ impl Input {
     }
 
     fn move_to(&mut self, to: usize) -> Edit {
-        self.cursor = to;
+        (self.cursor, self.is_selected) = (to, false);
         Edit::Moved
     }
 
+    /// True if there was a selected text.
+    fn remove_selected(&mut self) -> bool {
+        let is_selected = std::mem::take(&mut self.is_selected);
+        if is_selected {
+            self.text.clear();
+            self.cursor = 0;
+        }
+        is_selected
+    }
+
     fn remove(&mut self, from: usize, to: usize) -> Edit {
+        if self.remove_selected() {
+            return Edit::Changed;
+        }
         if from >= to {
             return Edit::Moved;
         }
@@ -169,6 +206,30 @@ mod tests {
         input.insert("b c");
         ctrl(&mut input, 'w');
         assert_eq!((input.before(), input.after()), ("éb ", ""));
+    }
+
+    #[test]
+    fn a_selected_text_is_replaced_emptied_or_edited() {
+        let pressed = |code, modifiers| {
+            let mut input = Input::selected("data/hacs");
+            let edit = press(&mut input, code, modifiers);
+            (edit, input.text().to_owned(), input.is_selected())
+        };
+        let plain = |code| pressed(code, KeyModifiers::NONE);
+        let ctrl = |c| pressed(KeyCode::Char(c), KeyModifiers::CONTROL);
+        assert_eq!(plain(KeyCode::Char('x')), (Edit::Changed, "x".into(), false));
+        for emptied in [plain(KeyCode::Backspace), plain(KeyCode::Delete), ctrl('u'), ctrl('w'), ctrl('k')] {
+            assert_eq!(emptied, (Edit::Changed, String::new(), false));
+        }
+        for moved in [plain(KeyCode::Left), plain(KeyCode::Right), plain(KeyCode::Home), ctrl('e')] {
+            assert_eq!(moved, (Edit::Moved, "data/hacs".into(), false));
+        }
+        assert_eq!(plain(KeyCode::Tab), (Edit::Ignored, "data/hacs".into(), true));
+        let mut input = Input::selected("data");
+        assert_eq!((input.insert("\n"), input.text()), (Edit::Moved, "data"), "nothing to insert");
+        assert_eq!((input.insert("videos"), input.insert("/a")), (Edit::Changed, Edit::Changed));
+        assert_eq!((input.text(), input.before()), ("videos/a", "videos/a"));
+        assert!(!Input::selected("").is_selected());
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl<'k> Setup<'k> {
     ) -> (Self, Vec<Effect>) {
         let Values { root, out, checkpoint, manifest, devices, layout, recipe } = values;
         let fields = [root, out, checkpoint, manifest, devices, layout];
-        let fields = fields.map(|text| FieldState { input: Input::new(text), ..FieldState::default() });
+        let fields = fields.map(|text| FieldState { input: Input::selected(text), ..FieldState::default() });
         let mut setup = Self {
             keymap,
             folder,
@@ -194,7 +194,7 @@ impl<'k> Setup<'k> {
         // A manifest next to the dataset is offered until the user chooses one.
         let manifest = &mut self.fields[Field::Manifest.index()];
         if let Some(found) = result.manifest.filter(|found| !manifest.is_typed && *found != manifest.input.text()) {
-            manifest.input = Input::new(found);
+            manifest.input = Input::selected(found);
             effects.extend(self.ask(Field::Manifest));
         }
         if result.field == Field::Root && self.asks_layout() && self.state(Field::Layout).verdict.is_none() {
@@ -301,6 +301,7 @@ impl<'k> Setup<'k> {
                 vec![]
             }
             Some(field) => {
+                self.fields[field.index()].input.deselect();
                 let typed = self.state(field).input.before().to_owned();
                 vec![Effect::Complete(CompletionRequest {
                     field,

@@ -78,6 +78,7 @@ fn fields_are_checked_at_start_and_after_changes() {
     assert_eq!(settle(&mut setup, effects), []);
     assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Wrong(_))));
     // A change during a check starts one further check after it.
+    press(&mut setup, KeyCode::End);
     let first = press(&mut setup, KeyCode::Char('/'));
     assert_eq!(
         requests(&first).iter().map(|(name, q)| (*name, q.values.root.as_str())).collect::<Vec<_>>(),
@@ -93,10 +94,47 @@ fn fields_are_checked_at_start_and_after_changes() {
     assert!(matches!(setup.verdict(Field::Root), Some(Verdict::Fine(_))));
 }
 
+/// Continues the text of the focused field.
+fn append(setup: &mut Setup<'_>, text: &str) -> Vec<Effect> {
+    assert_eq!(press(setup, KeyCode::End), []);
+    setup.paste(text)
+}
+
 fn fill_in(setup: &mut Setup<'_>, effects: Vec<Effect>) {
     settle(setup, effects);
-    let effects = setup.paste("/hacs");
+    let effects = append(setup, "/hacs");
     settle(setup, effects);
+}
+
+#[test]
+fn typing_replaces_an_untouched_value_and_continues_a_touched_one() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    let text = text_of(&setup, 80, 24);
+    assert!(text.contains("right edit") && !text.contains("ctrl-u empty"), "{text}");
+    for field in Field::ALWAYS {
+        press(&mut setup, KeyCode::Char('x'));
+        press(&mut setup, KeyCode::Char('y'));
+        assert_eq!(setup.state(field).input.text(), "xy", "{field:?}");
+        setup.go(1);
+    }
+    // A field that was left is not selected again.
+    setup.go(-1);
+    press(&mut setup, KeyCode::Char('z'));
+    assert_eq!(setup.values().devices, "xyz");
+    // Backspace empties an untouched field.
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    let checks = press(&mut setup, KeyCode::Backspace);
+    assert_eq!((setup.values().root.as_str(), requests(&checks).len()), ("", 2));
+    // So does a pasted path, and completion continues the value.
+    let (mut setup, _) = fresh();
+    setup.paste("/mnt/videos\n");
+    assert_eq!(setup.values().root, "/mnt/videos");
+    let (mut setup, _) = fresh();
+    press(&mut setup, KeyCode::Tab);
+    press(&mut setup, KeyCode::Char('/'));
+    assert_eq!(setup.values().root, "data/");
 }
 
 #[test]
@@ -229,7 +267,7 @@ fn appearance() {
     settle(&mut setup, effects);
     insta::assert_snapshot!("wrong_80x24", text_of(&setup, 80, 24));
     insta::assert_snapshot!("wrong_40x10", text_of(&setup, 40, 10));
-    let effects = setup.paste("/hacs");
+    let effects = append(&mut setup, "/hacs");
     settle(&mut setup, effects);
     setup.go(5);
     insta::assert_snapshot!("ready_120x40", text_of(&setup, 120, 40));
@@ -262,7 +300,7 @@ fn the_layout_is_asked_only_if_it_is_not_clear() {
     let (mut setup, effects) = fresh();
     settle(&mut setup, effects);
     assert!(!text_of(&setup, 80, 30).contains("layout"));
-    let effects = setup.paste("/deep");
+    let effects = append(&mut setup, "/deep");
     settle(&mut setup, effects);
     assert_eq!(setup.values().layout, "any");
     let text = text_of(&setup, 80, 40);
@@ -271,7 +309,7 @@ fn the_layout_is_asked_only_if_it_is_not_clear() {
         press(&mut setup, KeyCode::Down);
     }
     assert_eq!(setup.focused(), Some(Field::Layout));
-    let effects = press(&mut setup, KeyCode::Char('x'));
+    let effects = append(&mut setup, "x");
     settle(&mut setup, effects);
     assert_eq!(control(&mut setup, 's'), [], "an unknown layout is not written");
     let effects = press(&mut setup, KeyCode::Backspace);
@@ -285,7 +323,7 @@ fn a_manifest_next_to_the_dataset_is_offered_until_the_user_chooses_one() {
     let (mut setup, effects) = fresh();
     settle(&mut setup, effects);
     let found = |setup: &mut Setup<'_>, manifest: Option<&str>| {
-        let checks = setup.paste("/x");
+        let checks = append(setup, "/x");
         let verdict = Verdict::Fine("1 class folder, 1 video".into());
         let manifest = manifest.map(str::to_owned);
         let effects = setup.check_done(CheckResult { field: Field::Root, verdict, manifest });

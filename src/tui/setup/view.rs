@@ -146,8 +146,10 @@ impl Setup<'_> {
             (keys.to_string(), short)
         };
         let mut offers: Vec<(String, &str)> = self.keymap.footer(Context::Form).into_iter().map(offer).collect();
-        // A key of every text field, which cannot be changed.
-        offers.insert(offers.len().saturating_sub(1), ("ctrl-u".into(), "empty"));
+        // Keys of every text field, which cannot be changed.
+        let is_selected = self.focused().is_some_and(|field| self.state(field).input.is_selected());
+        let editing = if is_selected { ("right", "edit") } else { ("ctrl-u", "empty") };
+        offers.insert(offers.len().saturating_sub(1), (editing.0.into(), editing.1));
         for (key, short) in offers {
             let wide = text::width(&key) + short.len() + 3;
             if taken + wide <= room {
@@ -188,9 +190,16 @@ impl Setup<'_> {
         let label_style = theme.style(if is_focused { Role::Focus } else { Role::Title });
         writer.put(0, &label, label_style);
         let room = usize::from(writer.area.width).saturating_sub(indent);
-        let (visible, column) = self.state(name).input.visible(room);
-        let style = if is_focused { theme.style(Role::Match) } else { theme.style(Role::Base) };
-        let visible = if is_focused { text::align_left(&visible, room, "") } else { visible };
+        let input = &self.state(name).input;
+        let (visible, column) = input.visible(room);
+        if is_focused {
+            writer.put(indent, &text::align_left(&visible, room, ""), theme.style(Role::Match));
+        }
+        let style = match (is_focused, input.is_selected()) {
+            (true, true) => theme.style(Role::Selection),
+            (true, false) => theme.style(Role::Match),
+            (false, _) => theme.style(Role::Base),
+        };
         writer.put(indent, &visible, style);
         writer.y += 1;
         (y < writer.area.bottom() && room > 0).then(|| Position::new(writer.area.x + (indent + column) as u16, y))

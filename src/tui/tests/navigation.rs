@@ -78,7 +78,11 @@ fn a_filter_applies_while_typing_and_can_be_cancelled() {
     harness.press("enter");
     assert!(harness.app.modals.is_empty());
     assert_eq!(harness.app.videos.total(), 3);
-    harness.press("/").type_text("x").press("esc");
+    harness.press("/").type_text("x");
+    assert_eq!(harness.app.videos.filter().text, "x", "typing replaces the filter before");
+    harness.press("esc /").press("end").type_text("x");
+    assert_eq!(harness.app.videos.filter().text, "MOOVx", "a moved cursor edits it");
+    harness.press("esc");
     assert_eq!(
         (harness.app.videos.total(), harness.app.videos.filter().text.as_str()),
         (3, "MOOV"),

@@ -210,7 +210,7 @@ fn filter(app: &mut App) {
         Pane::Log => app.log.text.clone(),
         _ => app.videos.filter().text.clone(),
     };
-    app.modals.push(Modal::Filter { input: Input::new(previous.clone()), pane: app.focus, previous });
+    app.modals.push(Modal::Filter { input: Input::selected(previous.clone()), pane: app.focus, previous });
 }
 
 fn states(app: &mut App) {

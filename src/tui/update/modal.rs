@@ -97,7 +97,10 @@ fn help(app: &mut App, event: KeyEvent) {
     if *typing {
         match movement(event, false) {
             Move::Close => (*search, *typing) = (Input::default(), false),
-            Move::Take => *typing = false,
+            Move::Take => {
+                *typing = false;
+                search.deselect();
+            }
             Move::Other => {
                 if search.key(event) == Edit::Changed {
                     scroll.set(0);
@@ -109,7 +112,10 @@ fn help(app: &mut App, event: KeyEvent) {
     }
     let by = movement(event, true);
     match event.code {
-        KeyCode::Char('/') => *typing = true,
+        KeyCode::Char('/') => {
+            *typing = true;
+            search.select();
+        }
         KeyCode::Char('q' | '?') => drop(app.modals.pop()),
         _ if by == Move::Close && !search.text().is_empty() => {
             *search = Input::default();

@@ -59,7 +59,8 @@ pub(super) fn draw(
     let mut cursor = None;
     if above > 0 {
         let (visible, column) = search.visible(column_width.saturating_sub(2));
-        let spans = vec![Span::styled(" /", theme.style(Role::Key)), Span::styled(visible, theme.style(Role::Match))];
+        let role = if search.is_selected() { Role::Selection } else { Role::Match };
+        let spans = vec![Span::styled(" /", theme.style(Role::Key)), Span::styled(visible, theme.style(role))];
         line(buffer, inner.x, inner.y, inner.width.into(), spans, theme);
         cursor = typing.then(|| Position::new(inner.x + 2 + column as u16, inner.y));
     }

@@ -33,7 +33,9 @@ pub(super) fn filter_title(app: &App, filter: &str, typing: Option<&Input>) -> (
         Some(input) => {
             let (before, after) = (text::sanitized(input.before()), text::sanitized(input.after()));
             let at = 1 + text::width(&before);
-            (vec![sign, Span::styled(format!("{before}{after} "), theme.style(Role::Match))], Some(at))
+            let role = if input.is_selected() { Role::Selection } else { Role::Match };
+            let text = Span::styled(format!("{before}{after}"), theme.style(role));
+            (vec![sign, text, Span::styled(" ", theme.style(Role::Match))], Some(at))
         }
         None if filter.is_empty() => (vec![], None),
         None => (vec![sign, Span::styled(format!("{} ", text::sanitized(filter)), theme.style(Role::Match))], None),
