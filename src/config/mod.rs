@@ -21,6 +21,7 @@ use crate::progress::Meter;
 
 pub(crate) mod detect;
 mod device;
+pub(crate) mod edit;
 mod engine;
 mod file;
 mod folders;
@@ -184,11 +185,7 @@ impl Settings {
             None => Some(current.join(FILE)).filter(|path| path.symlink_metadata().is_ok()),
         };
         let (config, place) = match &config_file {
-            Some(path) => {
-                let text = read(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-                let place = path.display().to_string();
-                (strict::from_toml(&place, &text)?, place)
-            }
+            Some(path) => (parse(path)?.0, path.display().to_string()),
             None => (Config::default(), "defaults".into()),
         };
         typed.refuse_tilde()?;
@@ -295,7 +292,17 @@ impl Settings {
     }
 }
 
-/// Reads a configuration file.
+/// Reads a configuration file: all settings, and the table of those that it contains.
+///
+/// # Errors
+/// When it cannot be read or is invalid.
+pub(crate) fn parse(path: &Path) -> Result<(Config, toml::Table), ConfigError> {
+    let text = read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let config = strict::from_toml(&path.display().to_string(), &text)?;
+    Ok((config, text.parse().unwrap_or_default()))
+}
+
+/// Reads the text of a configuration file.
 fn read(path: &Path) -> io::Result<String> {
     let bytes = bounded::read(path, MAX_BYTES).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound if path.is_symlink() => {

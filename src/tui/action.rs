@@ -46,6 +46,7 @@ actions! {
     CheckDeep = "check-deep",
     Undo = "undo",
     Theme = "theme",
+    Settings = "settings",
     Up = "up",
     Down = "down",
     HalfUp = "half-page-up",

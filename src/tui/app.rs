@@ -20,6 +20,7 @@ use super::pane::Pane;
 use super::picture::Depth;
 use super::picture::graphics::GraphicsProtocol;
 use super::preview::Preview;
+use super::reopening::NewSettings;
 use super::table::VideoTable;
 use super::theme::{StateStyle, Theme};
 use super::toast::Toasts;
@@ -70,6 +71,8 @@ pub(super) enum PendingRequest {
     UndoableCommand,
     /// A command that is followed by another one of its group. Its answer is shown only if it is an error.
     PartialCommand,
+    /// The engine is to make room for one with new settings.
+    Leave,
     /// Its answer is not shown.
     Silent,
 }
@@ -159,8 +162,11 @@ pub(super) struct App {
     pub(super) details_stale: bool,
     pub(super) last_tick: Duration,
     pub(super) engine_starting: bool,
-    /// Start a run as soon as an engine is connected.
-    pub(super) start_when_connected: bool,
+    /// Send this command, which begins a run, as soon as an engine is ready.
+    pub(super) when_ready: Option<Command>,
+    pub(super) new_settings: NewSettings,
+    /// Say this as soon as an engine is ready.
+    pub(super) greeting: Option<String>,
     /// What a starting engine does; empty if it has not said.
     pub(super) starting_step: String,
     /// Videos have changed since the table was last requested.
@@ -205,7 +211,9 @@ impl App {
             details_stale: false,
             last_tick: Duration::ZERO,
             engine_starting: false,
-            start_when_connected: false,
+            when_ready: None,
+            new_settings: NewSettings::None,
+            greeting: None,
             starting_step: String::new(),
             table_stale: false,
             classes_stale: true,

@@ -1,13 +1,13 @@
 //! The first start: shows the setup form.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ratatui::crossterm::event::Event;
 use tokio::sync::mpsc;
 
 use super::app::Options;
 use super::keymap::Keymap;
-use super::setup::{self, Effect, Setup, Values};
+use super::setup::{self, Effect, Setup, Values, blocking};
 use super::terminal::{Screen, is_session_leader};
 use crate::config::{self, Config, Overrides};
 use crate::discovery::gpus;
@@ -16,13 +16,6 @@ use crate::signals::{WindowSignal, WindowSignals};
 /// There is no configuration, and no command-line option that replaces it.
 pub(super) fn is_first(typed: &Overrides, current: &Path) -> bool {
     typed.config.is_none() && typed.checkpoint.is_none() && current.join(config::FILE).symlink_metadata().is_err()
-}
-
-/// The result of an effect that ran on another thread.
-enum FormEvent {
-    Checked(setup::check::CheckResult),
-    Completed(setup::complete::Completions),
-    Written(Result<PathBuf, String>),
 }
 
 /// Shows the form until the configuration is written. Returns false if the user leaves without one.
@@ -38,7 +31,7 @@ pub(super) async fn run_form(
     typed: &Overrides,
     current: &Path,
 ) -> anyhow::Result<bool> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = setup::home();
     let recipe = typed.recipe.clone().unwrap_or_else(|| Config::default().recipe);
     let suggested = setup::suggested(current, &recipe, gpus::may_exist());
     let values = Values {
@@ -49,7 +42,7 @@ pub(super) async fn run_form(
         layout: suggested.layout,
         ..suggested
     };
-    let (mut form, mut effects) = Setup::new(keymap, current.to_owned(), home, values);
+    let (mut form, mut effects) = Setup::new(keymap.clone(), current.to_owned(), home, values);
     let (sender, mut events) = mpsc::unbounded_channel();
     loop {
         for effect in std::mem::take(&mut effects) {
@@ -57,10 +50,13 @@ pub(super) async fn run_form(
                 Effect::Done(_) => return Ok(true),
                 Effect::Suspend => suspend(screen)?,
                 Effect::Quit => return Ok(false),
-                effect => carry_out(effect, &sender),
+                effect => {
+                    let sender = sender.clone();
+                    tokio::task::spawn_blocking(move || blocking::run(&effect).map(|answer| sender.send(answer)));
+                }
             }
         }
-        screen.paint(&options.theme, |area, buffer| form.draw(&options.theme, area, buffer))?;
+        screen.paint(&options.theme, |area, buffer| form.draw(&options.theme, false, area, buffer))?;
         tokio::select! {
             biased;
             signal = signals.next() => match signal {
@@ -75,11 +71,7 @@ pub(super) async fn run_form(
                 Some(_) => {}
                 None => return Ok(false),
             },
-            Some(event) = events.recv() => effects = match event {
-                FormEvent::Checked(answer) => form.check_done(answer),
-                FormEvent::Completed(found) => form.completed(&found),
-                FormEvent::Written(result) => form.written(result),
-            },
+            Some(answer) = events.recv() => effects = form.answer(answer),
         }
     }
 }
@@ -87,20 +79,6 @@ pub(super) async fn run_form(
 /// The path from the command line if it is valid UTF-8, else the suggestion.
 fn text_of(typed: Option<&Path>, suggested: String) -> String {
     typed.and_then(Path::to_str).map_or(suggested, str::to_owned)
-}
-
-/// Runs an effect on a blocking thread: disks can be slow.
-fn carry_out(effect: Effect, sender: &mpsc::UnboundedSender<FormEvent>) {
-    let sender = sender.clone();
-    tokio::task::spawn_blocking(move || {
-        let event = match effect {
-            Effect::Check(question) => FormEvent::Checked(setup::check::check(&question)),
-            Effect::Complete(wanted) => FormEvent::Completed(setup::complete::complete(&wanted)),
-            Effect::Write(order) => FormEvent::Written(setup::write::write(&order)),
-            Effect::Done(_) | Effect::Suspend | Effect::Quit => return,
-        };
-        let _ = sender.send(event);
-    });
 }
 
 fn suspend(screen: &mut Screen) -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! The overlays: help, command palette, filter input, menus, questions, details and notices.
+//! The overlays: help, command palette, filter input, menus, questions, details, settings and notices.
 
 use std::cell::Cell;
 
@@ -6,6 +6,7 @@ use super::command_group::CommandGroup;
 use super::details::DetailsView;
 use super::input::Input;
 use super::pane::Pane;
+use super::setup::Setup;
 use super::theme::Theme;
 use crate::protocol::row::{Column, Filter, Finding, RowState};
 
@@ -37,10 +38,14 @@ pub(super) enum Modal {
     Details(Box<DetailsView>),
     /// The card at the end of a run. A key of a pane closes it and takes effect.
     RunEnd,
+    /// The form of the settings.
+    Settings(Box<Setup>),
     /// A text that stays until it is closed.
     Notice {
         title: String,
         text: String,
+        /// The settings are the next step: their key opens them.
+        offers_settings: bool,
         /// The number of lines scrolled past. Drawing limits it to the last page.
         scroll: Cell<usize>,
     },

@@ -1,6 +1,7 @@
 //! The entry points and the event loop. Keys, messages from the engine, signals and ticks become [`Msg`]s. Nothing in
 //! the loop blocks.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::app::{Dirty, Options};
 use super::first_run;
 use super::keymap::Keymap;
-use super::link;
+use super::link::{self, LinkRequest};
 use super::osc;
 use super::picture::Depth;
 use super::picture::graphics::GraphicsProtocol;
@@ -20,14 +21,15 @@ use super::terminal::Screen;
 use super::text;
 use super::theme::Theme;
 use super::update::{LinkEvent, Msg};
-use super::window::{Flow, Window};
+use super::window::{Flow, Leave, Window};
 use super::{key_reader, panic_report};
 use crate::cli::TuiArgs;
 use crate::client::{self, overview};
 use crate::config::{Overrides, Progress, Settings, THEMES, TuiSection};
 use crate::error::{Exit, ExitError};
 use crate::out::outln;
-use crate::protocol::holder;
+use crate::protocol::Command;
+use crate::protocol::holder::{self, Holder};
 use crate::runtime;
 use crate::signals::{WindowSignal, WindowSignals};
 
@@ -65,7 +67,7 @@ pub(crate) fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
             let settings = Settings::resolve(typed, &current)?;
             settings.check_folders_or_wait()?;
             panic_report::install(Layout::new(&settings.out, "").private());
-            event_loop(Parts { screen, keys, signals }, settings, typed.clone(), options, keymap, true).await
+            windows(Parts { screen, keys, signals }, settings, typed.clone(), options, keymap, true).await
         });
     }
     let settings = Settings::resolve(typed, &current)?;
@@ -88,7 +90,7 @@ fn open_on(settings: Settings, typed: &Overrides, args: &TuiArgs, start: bool) -
         let title = title(&settings);
         let screen = Screen::open(options.mouse, &title).context("failed to take the terminal over")?;
         let keys = key_reader::spawn().context("failed to read keys")?;
-        event_loop(Parts { screen, keys, signals }, settings, typed.clone(), options, keymap, start).await
+        windows(Parts { screen, keys, signals }, settings, typed.clone(), options, keymap, start).await
     })
 }
 
@@ -146,24 +148,80 @@ struct Parts {
     signals: WindowSignals,
 }
 
-async fn event_loop(
+/// How long the next window waits for the engine of the previous one to exit.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens a window, and another one whenever it is closed for new settings. Returns a text to print at the end.
+async fn windows(
     parts: Parts,
-    settings: Settings,
-    typed: Overrides,
-    options: Options,
-    keymap: Keymap,
-    start: bool,
+    mut settings: Settings,
+    mut typed: Overrides,
+    mut options: Options,
+    mut keymap: Keymap,
+    mut start: bool,
 ) -> anyhow::Result<Option<String>> {
-    let Parts { screen, mut keys, mut signals } = parts;
-    let every = if options.low_bandwidth { SLOW_FRAME_INTERVAL } else { FRAME_INTERVAL };
-    let (to_link, requests) = mpsc::unbounded_channel();
+    let Parts { mut screen, mut keys, mut signals } = parts;
+    let mut new: Option<(String, Option<Command>)> = None;
+    loop {
+        let (to_link, requests) = mpsc::unbounded_channel();
+        let (sender, results) = mpsc::unbounded_channel();
+        let (title, out) = (title(&settings), settings.out.clone());
+        let mut window = Window::new(screen, options, keymap, settings, typed, title, to_link, sender.clone())?;
+        if let Some((changed, then)) = new {
+            window.begin_with(&changed, then);
+        }
+        let channels = Channels { keys: &mut keys, signals: &mut signals, requests, sender, results };
+        let reopening = match event_loop(&mut window, channels, start).await? {
+            Leave::Quit(exit_message) => {
+                drop(window);
+                // Lets the link send the last command. Its answer is not awaited.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                return Ok(exit_message);
+            }
+            Leave::Reopen(reopening) => *reopening,
+        };
+        let pid;
+        (screen, options, keymap, pid) = window.close();
+        if let Some(pid) = pid {
+            exited(out, pid).await;
+        }
+        panic_report::install(Layout::new(&reopening.settings.out, "").private());
+        (settings, typed, start) = (reopening.settings, reopening.typed, true);
+        new = Some((reopening.changed, reopening.then));
+    }
+}
+
+/// Waits until an engine has left the output folder, but not for ever.
+async fn exited(out: PathBuf, pid: u32) {
+    let has_left = move || {
+        let here = |holder: &Holder| holder.pid == pid && holder.is_here();
+        client::runs(&out).is_ok_and(|runs| !runs.iter().any(here))
+    };
+    let look = async {
+        while !tokio::task::spawn_blocking(has_left.clone()).await.unwrap_or(true) {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    // The next window attaches to an engine that stays.
+    let _ = tokio::time::timeout(EXIT_TIMEOUT, look).await;
+}
+
+/// What a window listens to.
+struct Channels<'a> {
+    keys: &'a mut mpsc::Receiver<ratatui::crossterm::event::Event>,
+    signals: &'a mut WindowSignals,
+    requests: mpsc::UnboundedReceiver<LinkRequest>,
+    sender: mpsc::UnboundedSender<Msg>,
+    results: mpsc::UnboundedReceiver<Msg>,
+}
+
+async fn event_loop(window: &mut Window, channels: Channels<'_>, start: bool) -> anyhow::Result<Leave> {
+    let Channels { keys, signals, requests, sender, mut results } = channels;
+    let every = if window.is_slow() { SLOW_FRAME_INTERVAL } else { FRAME_INTERVAL };
     let (events, mut incoming) = mpsc::channel::<LinkEvent>(MAX_EVENTS_PER_FRAME);
-    let (sender, mut results) = mpsc::unbounded_channel();
-    let title = title(&settings);
-    let (out, engines) = (settings.out.clone(), sender.clone());
-    overview::follow(&out, LOOK, move |overview| engines.send(Msg::Engines(overview)).is_ok())
+    let out = window.settings().out.clone();
+    overview::follow(&out, LOOK, move |overview| sender.send(Msg::Engines(overview)).is_ok())
         .context("failed to follow the other engines")?;
-    let mut window = Window::new(screen, options, keymap, settings, typed, title, to_link, sender)?;
     window.draw()?;
     if start {
         match client::runs(&window.settings().out) {
@@ -183,7 +241,7 @@ async fn event_loop(
             signal = signals.next() => match signal {
                 // It is meant for the program that has the terminal.
                 WindowSignal::Interrupt if window.is_lent() => Flow::Continue(()),
-                WindowSignal::Quit | WindowSignal::Interrupt => return Ok(None),
+                WindowSignal::Quit | WindowSignal::Interrupt => return Ok(Leave::Quit(None)),
                 WindowSignal::Resize => window.resize()?,
                 WindowSignal::Suspend => window.suspend()?,
                 WindowSignal::Resume => window.resume()?,
@@ -198,7 +256,7 @@ async fn event_loop(
                     next
                 }
                 // The terminal has hung up. The run continues.
-                None => return Ok(None),
+                None => return Ok(Leave::Quit(None)),
             },
             Some(from) = incoming.recv() => {
                 let mut next = window.message(Msg::Link(from))?;
@@ -214,11 +272,8 @@ async fn event_loop(
                 window.message(Msg::Tick)?
             }
         };
-        if let Flow::Break(exit_message) = next {
-            drop(window);
-            // Lets the link send the last command. Its answer is not awaited.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            return Ok(exit_message);
+        if let Flow::Break(leave) = next {
+            return Ok(leave);
         }
         let due = match window.dirty() {
             Dirty::Now => true,

@@ -13,21 +13,32 @@ use tokio::sync::mpsc;
 
 use super::app::{App, Dirty, Options};
 use super::details::STILL;
-use super::keep_theme::keep_theme;
 use super::keymap::Keymap;
 use super::link::LinkRequest;
 use super::modal::Modal;
 use super::picture::Rgb;
+use super::reopening::Reopening;
+use super::setup::in_force::{in_force, without};
+use super::setup::{Field, blocking};
 use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
 use super::{engine_mismatch, key_reader, osc, run_end, still, terminal};
+use crate::config::edit::{Change, edit};
 use crate::config::{Overrides, Settings};
 use crate::error::Exit;
-use crate::protocol::holder;
+use crate::protocol::{Command, holder};
 use crate::{discovery, error, launch};
 
-/// Whether the event loop continues. A break carries a text to print after the terminal is restored.
-pub(super) type Flow = ControlFlow<Option<String>>;
+/// Whether the event loop continues.
+pub(super) type Flow = ControlFlow<Leave>;
+
+/// How a window ends.
+pub(super) enum Leave {
+    /// With a text to print after the terminal is restored.
+    Quit(Option<String>),
+    /// Another window follows, with these settings.
+    Reopen(Box<Reopening>),
+}
 
 pub(super) struct Window {
     screen: Screen,
@@ -86,6 +97,11 @@ impl Window {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether the connection to the terminal is slow.
+    pub(super) fn is_slow(&self) -> bool {
+        self.app.options.low_bandwidth
     }
 
     pub(super) fn dirty(&self) -> Dirty {
@@ -168,7 +184,8 @@ impl Window {
                 Effect::Send(question) => drop(self.to_link.send(LinkRequest::Send(question))),
                 Effect::StartEngine => self.launch(),
                 Effect::Connect => drop(self.to_link.send(LinkRequest::Connect)),
-                Effect::Quit(exit_message) => return Ok(Flow::Break(exit_message)),
+                Effect::Quit(exit_message) => return Ok(Flow::Break(Leave::Quit(exit_message))),
+                Effect::Reopen(new) => return Ok(Flow::Break(Leave::Reopen(new))),
                 Effect::Suspend => return self.suspend(),
                 Effect::Redraw => self.redraw(),
                 Effect::Copy(text) => self.screen.raw(&osc::copy(&text))?,
@@ -179,6 +196,14 @@ impl Window {
                 }
                 Effect::KeepTheme(name) => self.keep_theme(name),
                 Effect::ShowLog => self.show_log(),
+                Effect::ReadSettings => self.read_settings(),
+                Effect::Form(effect) => {
+                    let done = self.done.clone();
+                    tokio::task::spawn_blocking(move || {
+                        blocking::run(&effect).map(|answer| done.send(Msg::Form(answer)))
+                    });
+                }
+                Effect::UseSettings(changed) => self.use_settings(changed),
                 Effect::Still { video, path } => self.fetch_still(video, path),
             }
         }
@@ -188,14 +213,52 @@ impl Window {
     fn keep_theme(&self, name: &'static str) {
         let (file, done) = (self.settings.config_file.clone(), self.done.clone());
         tokio::task::spawn_blocking(move || {
-            let kept = file.as_deref().map(|path| keep_theme(path, name));
-            let text = match kept {
+            let change = Change { section: "tui", key: "theme", value: name.to_owned() };
+            let text = match file.as_deref().map(|path| edit(path, &[change])) {
                 Some(Ok(())) => format!("theme {name}, written to config.toml"),
-                Some(Err(why)) => why,
+                Some(Err(why)) => format!("theme {name}, until you quit: {why}"),
                 None => format!("theme {name}, until you quit: there is no config.toml to keep it in"),
             };
             let _ = done.send(Msg::Notify(text));
         });
+    }
+
+    /// Reads the settings in force for the form.
+    fn read_settings(&self) {
+        let (typed, done) = (self.typed.clone(), self.done.clone());
+        let recipe = self.settings.recipe_source.clone();
+        tokio::task::spawn_blocking(move || {
+            let read = std::env::current_dir().map_err(|error| format!("failed to find the current folder: {error}"));
+            let read = read.and_then(|current| in_force(&typed, &current, &recipe).map_err(|error| error::text_of(&error.into())));
+            let _ = done.send(Msg::SettingsRead(read.map(Box::new)));
+        });
+    }
+
+    /// Reads the configuration again, of which these fields have changed.
+    fn use_settings(&self, changed: Vec<Field>) {
+        let (typed, done) = (without(self.typed.clone(), &changed), self.done.clone());
+        let changed = changed.into_iter().map(Field::label).collect::<Vec<_>>().join(", ");
+        tokio::task::spawn_blocking(move || {
+            let read = || {
+                let settings = Settings::resolve(&typed, &std::env::current_dir()?)?;
+                settings.check_folders_or_wait()?;
+                anyhow::Ok(settings)
+            };
+            let saved = read().map(|settings| Box::new(Reopening { settings, typed, changed, then: None }));
+            let _ = done.send(Msg::SettingsSaved(saved.map_err(|error| error::text_of(&error))));
+        });
+    }
+
+    /// Closes the window, but not the terminal. With the engine that it was connected to, if any: its process id.
+    pub(super) fn close(self) -> (Screen, Options, Keymap, Option<u32>) {
+        let pid = self.app.welcome().map(|welcome| welcome.pid);
+        (self.screen, self.app.options, self.app.keymap, pid)
+    }
+
+    /// Says which settings are new, and what to do as soon as an engine is ready.
+    pub(super) fn begin_with(&mut self, changed: &str, then: Option<Command>) {
+        self.app.greeting = Some(format!("new settings in use: {changed}"));
+        self.app.when_ready = then;
     }
 
     pub(super) fn is_lent(&self) -> bool {

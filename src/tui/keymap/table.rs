@@ -14,7 +14,7 @@ pub(crate) enum Context {
     Throughput,
     Log,
     Details,
-    /// The form of the first start.
+    /// The form of the first start and of the settings.
     Form,
 }
 
@@ -42,7 +42,7 @@ impl Context {
             Self::Throughput => "Throughput",
             Self::Log => "Log",
             Self::Details => "Details of a video",
-            Self::Form => "First start",
+            Self::Form => "First start and settings",
         }
     }
 
@@ -114,6 +114,7 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Everywhere, &["C"], A::CheckDeep, "deep check", "check all files again, decoding some frames of each", 0),
     binding(Everywhere, &["u"], A::Undo, "undo", "undo the last exclusion", 68),
     binding(Everywhere, &["T"], A::Theme, "theme", "choose the colour theme, with a preview", 0),
+    binding(Everywhere, &[","], A::Settings, "settings", "change the weights, the devices, the folders and the manifest", 78),
     binding(Everywhere, &["tab"], A::NextPane, "next pane", "focus the next pane", 0),
     binding(Everywhere, &["backtab"], A::PreviousPane, "previous pane", "focus the previous pane", 0),
     binding(Everywhere, &["1"], A::PaneClasses, "classes", "focus the classes", 0),

@@ -52,6 +52,18 @@ impl Field {
         }
     }
 
+    /// The section and the key in the configuration file; an empty section for its top.
+    pub(super) fn setting(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Root => ("", "root"),
+            Self::Out => ("", "out"),
+            Self::Checkpoint => ("", "checkpoint"),
+            Self::Manifest => ("manifest", "path"),
+            Self::Devices => ("", "devices"),
+            Self::Layout => ("scan", "layout"),
+        }
+    }
+
     /// Whether completion offers a file of this name.
     pub(super) fn takes_file(self, name: &str) -> bool {
         match self {

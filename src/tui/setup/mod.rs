@@ -1,4 +1,4 @@
-//! The setup form of a first start. It checks each field and writes config.toml.
+//! The form of the first start and of the settings. It checks each field and writes config.toml.
 //!
 //! [`Setup`] only decides. Checks, completion and writing are effects, because they can block.
 
@@ -13,15 +13,20 @@ use super::action::Action;
 use super::input::{Edit, Input};
 use super::keymap::{self, Context, Keymap};
 use super::keys::Key;
+use crate::config;
 
+pub(super) mod blocking;
 pub(super) mod check;
 pub(super) mod complete;
 mod field;
+pub(super) mod in_force;
+mod save;
 mod suggest;
 mod view;
 pub(super) mod write;
 
 pub(super) use field::Field;
+use in_force::{InForce, Origin};
 pub(super) use suggest::suggested;
 
 /// The contents of the fields.
@@ -54,16 +59,14 @@ pub(super) enum Verdict {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Run [`check::check`] and pass the result to [`Setup::check_done`].
+    /// Run these with [`blocking::run`] and pass the result to [`Setup::answer`].
     Check(Box<check::CheckRequest>),
-    /// Run [`complete::complete`] and pass the result to [`Setup::completed`].
     Complete(CompletionRequest),
-    /// Run [`write::write`] and pass the result to [`Setup::written`].
     Write(Box<write::WriteRequest>),
     /// The configuration was written.
     Done(PathBuf),
     Suspend,
-    /// The user leaves without a configuration.
+    /// The user leaves without writing.
     Quit,
 }
 
@@ -77,6 +80,15 @@ struct FieldState {
     is_outdated: bool,
     /// The user has changed the text.
     is_typed: bool,
+    /// In the form of the settings: the value in force, and where it comes from.
+    in_force: Option<(String, Origin)>,
+}
+
+impl FieldState {
+    /// Whether the value differs from the one in force. On a first start none is.
+    fn is_changed(&self) -> bool {
+        self.in_force.as_ref().is_none_or(|(value, _)| self.input.text().trim() != value.trim())
+    }
 }
 
 /// The message in the last line.
@@ -91,8 +103,13 @@ enum Notice {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Setup<'k> {
-    keymap: &'k Keymap,
+pub(super) struct Setup {
+    keymap: Keymap,
+    /// The configuration file.
+    file: PathBuf,
+    /// It does not exist yet.
+    is_new: bool,
+    /// The folder of the file.
     folder: PathBuf,
     home: Option<PathBuf>,
     fields: [FieldState; 6],
@@ -110,20 +127,42 @@ pub(super) struct Setup<'k> {
     leave_armed: bool,
 }
 
-impl<'k> Setup<'k> {
-    /// A form for a config.toml in `folder`. The effects that it returns must be run.
+impl Setup {
+    /// A form for a config.toml in `folder`, where there is none. The effects that it returns must be run.
     pub(super) fn new(
-        keymap: &'k Keymap,
+        keymap: Keymap,
         folder: PathBuf,
         home: Option<PathBuf>,
         values: Values,
     ) -> (Self, Vec<Effect>) {
+        let mut setup = Self::empty(keymap, folder.join(config::FILE), home, values);
+        let effects = setup.ask_all();
+        (setup, effects)
+    }
+
+    /// A form for the settings in force. The effects that it returns must be run.
+    pub(super) fn of_settings(keymap: Keymap, home: Option<PathBuf>, in_force: InForce) -> (Self, Vec<Effect>) {
+        let InForce { file, exists, values, origins } = in_force;
+        let mut setup = Self::empty(keymap, file, home, values);
+        setup.is_new = !exists;
+        for (field, origin) in setup.fields.iter_mut().zip(origins) {
+            field.in_force = Some((field.input.text().to_owned(), origin));
+            // The user has chosen to have none.
+            field.is_typed = true;
+        }
+        let effects = setup.ask_all();
+        (setup, effects)
+    }
+
+    fn empty(keymap: Keymap, file: PathBuf, home: Option<PathBuf>, values: Values) -> Self {
         let Values { root, out, checkpoint, manifest, devices, layout, recipe } = values;
         let fields = [root, out, checkpoint, manifest, devices, layout];
         let fields = fields.map(|text| FieldState { input: Input::selected(text), ..FieldState::default() });
-        let mut setup = Self {
+        Self {
             keymap,
-            folder,
+            is_new: true,
+            folder: file.parent().map(Path::to_owned).unwrap_or_default(),
+            file,
             home,
             fields,
             recipe,
@@ -134,9 +173,16 @@ impl<'k> Setup<'k> {
             is_writing: false,
             is_edited: false,
             leave_armed: false,
-        };
-        let effects = Field::ALWAYS.into_iter().filter_map(|field| setup.ask(field)).collect();
-        (setup, effects)
+        }
+    }
+
+    fn ask_all(&mut self) -> Vec<Effect> {
+        self.shown().iter().filter_map(|field| self.ask(*field)).collect()
+    }
+
+    /// Whether it shows the settings in force.
+    fn is_of_settings(&self) -> bool {
+        self.fields.iter().any(|field| field.in_force.is_some())
     }
 
     pub(super) fn values(&self) -> Values {
@@ -147,7 +193,9 @@ impl<'k> Setup<'k> {
     }
 
     fn asks_layout(&self) -> bool {
-        matches!(self.state(Field::Root).verdict, Some(Verdict::Unclear(_)))
+        let layout = self.state(Field::Layout).in_force.as_ref();
+        layout.is_some_and(|(_, origin)| *origin == Origin::File)
+            || matches!(self.state(Field::Root).verdict, Some(Verdict::Unclear(_)))
     }
 
     /// The fields that are asked.
@@ -290,7 +338,8 @@ impl<'k> Setup<'k> {
             return vec![Effect::Quit];
         }
         self.leave_armed = true;
-        self.notice = Notice::Problem("Nothing saved yet. Press the same key again to quit anyway.".into());
+        let anyway = if self.is_of_settings() { "close" } else { "quit" };
+        self.notice = Notice::Problem(format!("Nothing saved yet. Press the same key again to {anyway} anyway."));
         vec![]
     }
 
@@ -320,27 +369,11 @@ impl<'k> Setup<'k> {
         let depends = (field == Field::Root).then_some(Field::Out);
         [Some(field), depends].into_iter().flatten().filter_map(|field| self.ask(field)).collect()
     }
+}
 
-    /// Writes the configuration, focuses an invalid field, or waits for running checks.
-    fn write(&mut self) -> Vec<Effect> {
-        self.write_when_checked = false;
-        let wrong = |field: &Field| matches!(self.state(*field).verdict, Some(Verdict::Wrong(_)));
-        if self.fields.iter().any(|state| state.is_checking) {
-            self.write_when_checked = true;
-            self.notice = Notice::Hint("saved as soon as all checks have finished".into());
-            return vec![];
-        }
-        if let Some(field) = self.shown().iter().copied().find(wrong) {
-            self.focus = field.index();
-            self.notice = Notice::Problem(format!("not saved: fix the {} first", field.label()));
-            return vec![];
-        }
-        self.is_writing = true;
-        self.notice = Notice::None;
-        let request =
-            write::WriteRequest { folder: self.folder.clone(), home: self.home.clone(), values: self.values() };
-        vec![Effect::Write(Box::new(request))]
-    }
+/// The home folder, which `~` stands for.
+pub(super) fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
 }
 
 /// Expands a leading `~`, as a shell would.
@@ -360,5 +393,7 @@ fn place(text: &str, folder: &Path, home: Option<&Path>) -> PathBuf {
     folder.join(&*expanded(text, home)).components().collect()
 }
 
+#[cfg(test)]
+mod settings_tests;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,9 @@ const LABEL_WIDTH: usize = 17;
 /// The same in a narrow terminal.
 const NARROW_LABEL_WIDTH: usize = 13;
 
+/// The columns for where a value comes from.
+const ORIGIN_WIDTH: usize = 13;
+
 /// Wider lines are harder to read.
 const MAX_WIDTH: u16 = 110;
 
@@ -38,20 +41,28 @@ enum Density {
 }
 
 impl Density {
-    fn of(height: u16) -> Self {
-        match height {
-            25.. => Self::Full,
-            20.. => Self::Normal,
-            12.. => Self::Compact,
-            7.. => Self::Fields,
-            _ => Self::OneField,
+    /// The most that fits with so many fields: besides them, the introduction with its gap, the button and a message.
+    fn of(height: u16, fields: usize) -> Self {
+        let height = usize::from(height);
+        match () {
+            () if height >= 4 * fields + 5 => Self::Full,
+            () if height >= 3 * fields + 5 => Self::Normal,
+            () if height >= 2 * fields + 2 => Self::Compact,
+            () if height >= fields + 2 => Self::Fields,
+            () => Self::OneField,
         }
     }
 }
 
-impl Setup<'_> {
-    /// Returns the position of the cursor.
-    pub(crate) fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+impl Setup {
+    /// `run_is_active`: new settings wait for the end of the run. Returns the position of the cursor.
+    pub(crate) fn draw(
+        &self,
+        theme: &Theme,
+        run_is_active: bool,
+        area: Rect,
+        buffer: &mut Buffer,
+    ) -> Option<Position> {
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
         buffer.set_style(area, theme.style(Role::Base));
@@ -63,21 +74,14 @@ impl Setup<'_> {
         }
         let area = self.frame(theme, area, buffer);
         let mut writer = LineWriter { theme, buffer, area, y: area.y };
-        let room = Density::of(area.height);
+        let room = Density::of(area.height, self.shown().len());
         if room == Density::OneField {
             return self.one_field(&mut writer);
         }
         if matches!(room, Density::Full | Density::Normal) {
-            let folder = self.folder.to_string_lossy();
-            let fields = if self.asks_layout() { "six" } else { "five" };
-            let intro =
-                format!("No config.toml in {} yet. These {fields} fields create one;", text::sanitized(&folder));
-            writer.text(0, &intro, theme.style(Role::Dim));
-            writer.text(
-                0,
-                "every other setting has a default. Nothing is saved before the last line.",
-                theme.style(Role::Dim),
-            );
+            for line in self.introduction(run_is_active) {
+                writer.text(0, &line, theme.style(Role::Dim));
+            }
             writer.y += 1;
         }
         let mut cursor = None;
@@ -128,6 +132,23 @@ impl Setup<'_> {
         cursor
     }
 
+    fn introduction(&self, run_is_active: bool) -> [String; 2] {
+        if self.is_of_settings() {
+            let effect = match run_is_active {
+                true => "A run is active. What you change takes effect with the next run.",
+                false => "No run is active. What you change takes effect at once: the engine restarts.",
+            };
+            let file = self.file.to_string_lossy();
+            return [format!("The settings of {}", text::sanitized(&file)), effect.into()];
+        }
+        let folder = self.folder.to_string_lossy();
+        let fields = if self.asks_layout() { "six" } else { "five" };
+        [
+            format!("No config.toml in {} yet. These {fields} fields create one;", text::sanitized(&folder)),
+            "every other setting has a default. Nothing is saved before the last line.".into(),
+        ]
+    }
+
     /// Draws border, title and keys. Returns the inner area.
     fn frame(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Rect {
         let width = area.width.min(MAX_WIDTH);
@@ -136,7 +157,8 @@ impl Setup<'_> {
             Block::new().borders(Borders::ALL).border_set(theme.border()).border_style(theme.style(Role::Focus));
         block.render(area, buffer);
         let room = usize::from(area.width - 2);
-        let title = text::truncate(" reeldeck: first start ", room, theme.ellipsis()).into_owned();
+        let title = if self.is_of_settings() { " Settings " } else { " reeldeck: first start " };
+        let title = text::truncate(title, room, theme.ellipsis()).into_owned();
         buffer.set_string(area.x + 1, area.y, title, theme.style(Role::Title));
         let (mut spans, mut taken) = (vec![], 0);
         // As many as fit, in order of importance.
@@ -190,7 +212,18 @@ impl Setup<'_> {
         let label_style = theme.style(if is_focused { Role::Focus } else { Role::Title });
         writer.put(0, &label, label_style);
         let room = usize::from(writer.area.width).saturating_sub(indent);
-        let input = &self.state(name).input;
+        let state = self.state(name);
+        let room = match &state.in_force {
+            Some((_, origin)) if !writer.is_narrow() => {
+                let (word, role) =
+                    if state.is_changed() { ("changed", Role::Mark) } else { (origin.word(), Role::Dim) };
+                let word = text::align_right(word, ORIGIN_WIDTH, theme.ellipsis());
+                writer.put(indent + room - ORIGIN_WIDTH, &word, theme.style(role));
+                room - ORIGIN_WIDTH
+            }
+            _ => room,
+        };
+        let input = &state.input;
         let (visible, column) = input.visible(room);
         if is_focused {
             writer.put(indent, &text::align_left(&visible, room, ""), theme.style(Role::Match));
@@ -256,7 +289,11 @@ impl Setup<'_> {
 
     fn button(&self, writer: &mut LineWriter<'_>) {
         let is_focused = self.focused().is_none();
-        let words = if self.is_writing { " saving config.toml " } else { " save config.toml and continue " };
+        let words = match (self.is_writing, self.is_of_settings()) {
+            (true, _) => " saving config.toml ",
+            (false, true) => " save config.toml ",
+            (false, false) => " save config.toml and continue ",
+        };
         let style = match is_focused {
             true => writer.theme.style(Role::Selection).patch(writer.theme.style(Role::Key)),
             false => writer.theme.style(Role::Base),

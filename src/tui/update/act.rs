@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::{Effect, commands, details, videos};
+use super::{Effect, commands, details, settings, videos};
 use crate::config::THEMES;
 use crate::format::Format;
 use crate::protocol::Command;
@@ -14,6 +14,7 @@ use crate::tui::command_group::CommandGroup;
 use crate::tui::input::Input;
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
 use crate::tui::pane::Pane;
+use crate::tui::reopening::NewSettings;
 use crate::tui::text;
 use crate::tui::unavailable_reason;
 
@@ -50,6 +51,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::Check => app.command(PendingRequest::Command, Command::Check { deep: false }, effects),
         A::CheckDeep => app.modals.push(Modal::Menu(commands::deep_check(app))),
         A::Undo => commands::undo(app, effects),
+        A::Settings => effects.push(Effect::ReadSettings),
         A::Theme => app.modals.push(Modal::Menu(theme_menu(app))),
         A::Up => move_cursor(app, -1),
         A::Down => move_cursor(app, 1),
@@ -161,15 +163,21 @@ fn back(app: &mut App) {
 }
 
 fn start_pause(app: &mut App, effects: &mut Vec<Effect>) {
+    if matches!(app.connection, Connection::Gone { .. }) && settings::comes_before(app, &Command::Start) {
+        return settings::reopen(app, Some(Command::Start), effects);
+    }
     if matches!(app.connection, Connection::Gone { .. }) {
         app.connection = Connection::Connecting;
-        (app.engine_starting, app.start_when_connected) = (true, true);
+        (app.engine_starting, app.when_ready) = (true, Some(Command::Start));
         return effects.push(Effect::StartEngine);
     }
     match app.phase() {
         Some(Phase::Running) => app.command(PendingRequest::Command, Command::Pause, effects),
         Some(Phase::Paused) => app.command(PendingRequest::Command, Command::Resume, effects),
-        Some(Phase::Waiting | Phase::Idle) => app.command(PendingRequest::Command, Command::Start, effects),
+        Some(Phase::Waiting | Phase::Idle) => match app.snapshot().and_then(|snapshot| snapshot.needs.clone()) {
+            Some(needs) if app.new_settings == NewSettings::None => app.notice_about_settings("No weights", needs),
+            _ => app.command(PendingRequest::Command, Command::Start, effects),
+        },
         _ => {}
     }
 }

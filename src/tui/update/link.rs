@@ -1,12 +1,12 @@
 //! Handles events of the connection and messages from the engine.
 
-use super::{Effect, LinkEvent, bulk_mark, commands, details, preview};
+use super::{Effect, LinkEvent, bulk_mark, commands, details, preview, settings};
 use crate::protocol::event::{Event, Line};
 use crate::protocol::row::Finding;
 use crate::protocol::snapshot::{Phase, Snapshot};
 use crate::protocol::summary::Ending;
 use crate::protocol::words::{Level, describe};
-use crate::protocol::{Command, FromEngine, LogLine, ToEngine};
+use crate::protocol::{FromEngine, LogLine, ToEngine};
 use crate::tui::action::Action;
 use crate::tui::app::{App, Connection, Dirty, PendingRequest, TimedSnapshot};
 use crate::tui::classes::findings_of;
@@ -21,7 +21,7 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
     match from {
         LinkEvent::Connected(welcome) => {
             let was_lost = matches!(app.connection, Connection::Lost { .. } | Connection::Gone { .. });
-            let again = app.latest.is_some() && (was_lost || app.start_when_connected);
+            let again = app.latest.is_some() && (was_lost || app.when_ready.is_some());
             let pid = welcome.pid;
             app.engines.own = Some((pid, welcome.set.clone()));
             app.connection = Connection::Up(welcome);
@@ -107,6 +107,7 @@ fn message(app: &mut App, message: FromEngine, effects: &mut Vec<Effect>) {
             _ => {}
         },
         FromEngine::Ok { id, message } => match app.pending.remove(&id) {
+            Some(PendingRequest::Leave) => settings::left(app, Ok(()), effects),
             // An event adds the command and its result to the log.
             Some(PendingRequest::Command) => app.say(Level::Info, message),
             Some(PendingRequest::UndoableCommand) => {
@@ -115,13 +116,14 @@ fn message(app: &mut App, message: FromEngine, effects: &mut Vec<Effect>) {
             }
             _ => app.touch(Dirty::Soon),
         },
-        FromEngine::Error { id, message } => error(app, id, message),
+        FromEngine::Error { id, message } => error(app, id, message, effects),
         FromEngine::Welcome(_) | FromEngine::Refused { .. } => {}
     }
 }
 
-fn error(app: &mut App, id: u64, message: String) {
+fn error(app: &mut App, id: u64, message: String, effects: &mut Vec<Effect>) {
     match app.pending.remove(&id) {
+        Some(PendingRequest::Leave) => settings::left(app, Err(message), effects),
         Some(PendingRequest::Rows { .. } | PendingRequest::Place { .. }) => {
             app.videos.query_failed();
             app.say(Level::Problem, message);
@@ -134,6 +136,9 @@ fn error(app: &mut App, id: u64, message: String) {
             app.say(Level::Problem, message);
         }
         Some(PendingRequest::Command | PendingRequest::UndoableCommand | PendingRequest::PartialCommand) => {
+            if app.snapshot().is_some_and(|snapshot| snapshot.needs.as_ref() == Some(&message)) {
+                return app.notice_about_settings("No weights", message);
+            }
             // A long message does not fit into a toast.
             match message.len() > 120 || message.contains('\n') {
                 true => {
@@ -178,8 +183,15 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     }
     let is_idle = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));
     // Another client may have started a run.
-    if app.phase() != Some(Phase::Starting) && std::mem::take(&mut app.start_when_connected) && is_idle {
-        app.command(PendingRequest::Command, Command::Start, effects);
+    if app.phase() != Some(Phase::Starting)
+        && let Some(text) = app.greeting.take()
+    {
+        app.report(Level::Info, text);
+    }
+    if app.phase() != Some(Phase::Starting)
+        && let Some(command) = app.when_ready.take().filter(|_| is_idle)
+    {
+        app.command(PendingRequest::Command, command, effects);
     }
     if over && app.quit_when_idle {
         commands::quit_now(app, effects);

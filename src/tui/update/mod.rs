@@ -8,11 +8,16 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
 use ratatui::layout::Size;
 
+use super::action::Action;
 use super::app::{App, Connection, Dirty, PendingRequest};
 use super::keymap::KeyMatch;
 use super::keys::Key;
 use super::modal::Modal;
 use super::picture::Rgb;
+use super::reopening::Reopening;
+use super::setup::blocking::Answer;
+use super::setup::in_force::InForce;
+use super::setup::{self, Field};
 use super::table::TableQuery;
 use super::view::layout;
 use crate::client::Overview;
@@ -28,6 +33,7 @@ mod link;
 mod modal;
 mod mouse;
 mod preview;
+mod settings;
 mod videos;
 
 #[derive(Debug)]
@@ -52,6 +58,12 @@ pub(super) enum Msg {
         video: String,
         still: Result<Rgb, String>,
     },
+    /// The settings in force, for the form.
+    SettingsRead(Result<Box<InForce>, String>),
+    /// The result of an effect of the form.
+    Form(Answer),
+    /// The saved settings, or why they cannot be used.
+    SettingsSaved(Result<Box<Reopening>, String>),
 }
 
 /// An event of the connection to the engine.
@@ -86,6 +98,14 @@ pub(super) enum Effect {
     KeepTheme(&'static str),
     /// Show the log file in the user's pager or editor.
     ShowLog,
+    /// Read the settings in force, for the form.
+    ReadSettings,
+    /// Run an effect of the form that can block.
+    Form(setup::Effect),
+    /// Read the configuration again. The command line no longer decides on these fields.
+    UseSettings(Vec<Field>),
+    /// Close the window, and open it with new settings.
+    Reopen(Box<Reopening>),
     /// Fetch a still of a file.
     Still {
         video: String,
@@ -105,7 +125,7 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         }
         Msg::Paste(text) => {
             app.touch(Dirty::Now);
-            modal::paste(app, &text);
+            modal::paste(app, &text, &mut effects);
         }
         Msg::Mouse(event) => mouse::mouse(app, event, &mut effects),
         Msg::Resize(size) => {
@@ -118,6 +138,12 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         Msg::Notify(text) => app.say(Level::Info, text),
         Msg::TerminalReturned(None) => app.touch(Dirty::Now),
         Msg::TerminalReturned(Some(problem)) => app.say(Level::Problem, problem),
+        Msg::SettingsRead(in_force) => settings::read(app, in_force, &mut effects),
+        Msg::Form(answer) => {
+            app.touch(Dirty::Now);
+            settings::answer(app, answer, &mut effects);
+        }
+        Msg::SettingsSaved(saved) => settings::saved(app, saved, &mut effects),
         Msg::Still { video, still } => details::still(app, &video, still),
         Msg::EngineStarting(step) => {
             app.starting_step = step;
@@ -129,10 +155,10 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
             effects.push(Effect::Connect);
         }
         Msg::EngineStarted(Err(reason)) => {
-            (app.engine_starting, app.start_when_connected) = (false, false);
+            (app.engine_starting, app.when_ready) = (false, None);
             app.starting_step.clear();
             app.connection = Connection::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
-            app.notice("The engine could not be started", reason);
+            app.notice_about_settings("The engine could not be started", reason);
         }
     }
     app.lay_out();
@@ -189,6 +215,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
     if app.quit_when_idle && !app.is_active() {
         commands::quit_now(app, effects);
     }
+    settings::tick(app, effects);
     if !matches!(app.connection, Connection::Up(_)) {
         return;
     }
@@ -246,7 +273,11 @@ impl App {
         self.pending.values().any(|requested| requested == tag)
     }
 
+    /// Sends a command. New settings are used before a run begins.
     pub(super) fn command(&mut self, tag: PendingRequest, command: Command, effects: &mut Vec<Effect>) {
+        if settings::comes_before(self, &command) {
+            return settings::reopen(self, Some(command), effects);
+        }
         self.ask(tag, |id| ToEngine::Command { id, command }, effects);
     }
 
@@ -271,7 +302,15 @@ impl App {
 
     /// Shows a text that stays until it is closed.
     pub(super) fn notice(&mut self, title: &str, text: impl Into<String>) {
-        self.modals.push(Modal::Notice { title: title.into(), text: text.into(), scroll: Cell::default() });
+        let (title, text) = (title.into(), text.into());
+        self.modals.push(Modal::Notice { title, text, offers_settings: false, scroll: Cell::default() });
+        self.touch(Dirty::Now);
+    }
+
+    /// The same for a problem that the settings may solve.
+    pub(super) fn notice_about_settings(&mut self, title: &str, text: impl Into<String>) {
+        let text = format!("{}\n\nPress {} for the settings.", text.into(), self.keymap.key_text(Action::Settings));
+        self.modals.push(Modal::Notice { title: title.into(), text, offers_settings: true, scroll: Cell::default() });
         self.touch(Dirty::Now);
     }
 

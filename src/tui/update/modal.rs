@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{Effect, act, commands, videos};
+use super::{Effect, act, commands, settings, videos};
 use crate::protocol::row::{Filter, Sort};
 use crate::tui::action::Action;
 use crate::tui::app::App;
@@ -70,8 +70,15 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     {
         return act::act(app, action, effects);
     }
+    let is_settings =
+        app.keymap.find(Context::Everywhere, &[Key::of(event)]) == KeyMatch::Action(Action::Settings);
     match app.modals.last_mut() {
         Some(Modal::Help { .. }) => help(app, event),
+        Some(Modal::Notice { offers_settings: true, .. }) if is_settings => {
+            app.modals.pop();
+            effects.push(Effect::ReadSettings);
+        }
+        Some(Modal::Settings(_)) => settings::key(app, event, effects),
         Some(Modal::Notice { scroll, text, .. }) => {
             let by = movement(event, true);
             if event.code == KeyCode::Char('y') {
@@ -126,8 +133,9 @@ fn help(app: &mut App, event: KeyEvent) {
     }
 }
 
-pub(super) fn paste(app: &mut App, text: &str) {
+pub(super) fn paste(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match app.modals.last_mut() {
+        Some(Modal::Settings(_)) => settings::paste(app, text, effects),
         Some(Modal::Palette { input, selected }) => {
             input.insert(text);
             *selected = 0;

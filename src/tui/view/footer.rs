@@ -80,9 +80,13 @@ fn offered(app: &App) -> Vec<Offer> {
         Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "close"), ("j k", "move")]),
         Some(Modal::Help { typing: true, .. }) => return fixed(&[("enter", "keep the search"), ("esc", "all keys")]),
         Some(Modal::Help { .. }) => return fixed(&[("/", "search"), ("esc", "close"), ("j k", "scroll")]),
+        Some(Modal::Notice { offers_settings: true, .. }) => {
+            let key = app.keymap.key_text(Action::Settings);
+            return fixed(&[(&key, "settings"), ("esc", "close"), ("y", "copy"), ("j k", "scroll")]);
+        }
         Some(Modal::Notice { .. }) => return fixed(&[("esc", "close"), ("y", "copy"), ("j k", "scroll")]),
-        // The details show their keys in their frame. The card leaves the keys of the pane in force.
-        Some(Modal::Details(_) | Modal::RunEnd) | None => {}
+        // The details and the settings show their keys in their frame. The card leaves the keys of the pane in force.
+        Some(Modal::Details(_) | Modal::Settings(_) | Modal::RunEnd) | None => {}
     }
     if !app.pending_keys.is_empty() {
         let keys: Vec<String> = app.pending_keys.iter().map(ToString::to_string).collect();

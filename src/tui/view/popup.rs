@@ -39,7 +39,12 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 }
                 None
             }
-            Modal::Notice { title, text, scroll } => notice(app, title, text, scroll, area, buffer),
+            Modal::Settings(form) => {
+                let head = super::layout::current(app).header.height.min(area.height);
+                let below = Rect { y: area.y + head, height: area.height - head, ..area };
+                form.draw(&app.options.theme, app.is_active(), below, buffer)
+            }
+            Modal::Notice { title, text, scroll, .. } => notice(app, title, text, scroll, area, buffer),
         };
     }
     cursor

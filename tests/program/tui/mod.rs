@@ -5,6 +5,7 @@ mod bench;
 mod figures;
 mod real;
 mod screen;
+mod settings;
 mod terminal;
 
 use std::fs;
@@ -184,23 +185,6 @@ fn a_window_waits_for_a_dataset_folder_that_is_missing_at_the_start() {
     fs::rename(&data, &away).unwrap();
     let ran = bench.run(&["engine", "--wait"]);
     assert!(ran.code == 2 && ran.stderr.contains("mount its disk again"), "{ran:?}");
-}
-
-#[test]
-fn without_weights_the_window_works_and_says_what_extraction_needs() {
-    let bench = bench(&[("A/v_a.mp4", "ok")], &CONFIG.replace("\"seeded\"", "\"no-such.pth\""));
-    let mut screen = open(&bench, &[], 100, 30);
-    screen.shows("ready to start");
-    screen.shows("∘ queued 1");
-    screen.press("s", "extraction needs weights");
-    screen.shows("no-such.pth");
-    screen.send(ESC);
-    // Escape and a letter that arrive together are Alt and the letter.
-    screen.shows_no("y copy");
-    screen.press("l", "hacs_data.txt");
-    screen.send("q");
-    assert_eq!(screen.ends(), 0);
-    gone(&bench);
 }
 
 /// Kills the engine, as the system does when memory is short.

@@ -1,0 +1,117 @@
+//! Changes settings in the text of a configuration file. Comments, the order, and all other settings stay as they are.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use reeldeck_common::atomic::{self, Owner};
+use toml_edit::{DocumentMut, Item, Table, TomlError, value};
+
+/// A setting with its new value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The name of the section; empty for the top of the file.
+    pub section: &'static str,
+    /// The name of the setting.
+    pub key: &'static str,
+    /// The value, a string.
+    pub value: String,
+}
+
+/// Writes the changes into an existing file. This can block.
+///
+/// # Errors
+/// A message that names the file and the cause.
+pub(crate) fn edit(path: &Path, changes: &[Change]) -> Result<(), String> {
+    let failed = |why: String| format!("{} stays as it is: {}", path.display(), why.trim_end());
+    // A link stays a link.
+    let file = &fs::canonicalize(path).map_err(|error| failed(error.to_string()))?;
+    let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let text = edited(&text, changes).map_err(failed)?;
+    atomic::write(file, &Owner::this_process(), |writer| writer.write_all(text.as_bytes()))
+        .map_err(|error| failed(error.to_string()))
+}
+
+/// The text with the changes.
+///
+/// # Errors
+/// When the text is not TOML, or one of the sections is not a section.
+pub(crate) fn edited(text: &str, changes: &[Change]) -> Result<String, String> {
+    let mut document: DocumentMut = text.parse().map_err(|error: TomlError| error.to_string())?;
+    for Change { section, key, value: new } in changes {
+        let table = match *section {
+            "" => document.as_item_mut(),
+            section => document.entry(section).or_insert(Item::Table(Table::new())),
+        };
+        let table = table.as_table_like_mut().ok_or_else(|| format!("`{section}` is not a section"))?;
+        let mut new = value(new.as_str());
+        match table.get_mut(key) {
+            None => drop(table.insert(key, new)),
+            Some(old) => {
+                // A comment behind the value stays.
+                if let (Some(old), Some(new)) = (old.as_value(), new.as_value_mut()) {
+                    *new.decor_mut() = old.decor().clone();
+                }
+                *old = new;
+            }
+        }
+    }
+    Ok(document.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn theme() -> [Change; 1] {
+        [Change { section: "tui", key: "theme", value: "night".into() }]
+    }
+
+    #[test]
+    fn only_the_changed_line_changes() {
+        for (before, after) in [
+            ("", "[tui]\ntheme = \"night\"\n"),
+            ("root = \"a\" # mine\n", "root = \"a\" # mine\n\n[tui]\ntheme = \"night\"\n"),
+            ("[tui] # look\nbell = true\n\n[scan]\n", "[tui] # look\nbell = true\ntheme = \"night\"\n\n[scan]\n"),
+            (
+                "[tui]\n# theme = \"x\"\ntheme = 'paper'  # daylight\n[tui.keys]\ntheme = \"t\"\n",
+                "[tui]\n# theme = \"x\"\ntheme = \"night\"  # daylight\n[tui.keys]\ntheme = \"t\"\n",
+            ),
+            ("tui = { bell = true }\n", "tui = { bell = true , theme = \"night\" }\n"),
+            ("tui.theme = \"paper\" # mine\n", "tui.theme = \"night\" # mine\n"),
+            ("a = '''\n[tui]\n'''\n", "a = '''\n[tui]\n'''\n\n[tui]\ntheme = \"night\"\n"),
+        ] {
+            assert_eq!(edited(before, &theme()).as_deref(), Ok(after), "{before}");
+        }
+        let keys = edited("[tui.keys]\nretry = \"f2\"\n", &theme()).unwrap();
+        let table: toml::Table = keys.parse().unwrap();
+        assert_eq!((table["tui"]["theme"].as_str(), table["tui"]["keys"]["retry"].as_str()), (Some("night"), Some("f2")));
+    }
+
+    #[test]
+    fn settings_of_several_sections_change_together() {
+        let before = "# mine\nroot = \"data\"   # the videos\n\n[manifest] # HACS\nprefix = \"v_\"\n";
+        let change = |section, key, value: &str| Change { section, key, value: value.into() };
+        let changes =
+            [change("", "root", "/mnt/\"a\""), change("", "checkpoint", "seeded"), change("manifest", "path", "m.json")];
+        let after = "# mine\nroot = '/mnt/\"a\"'   # the videos\ncheckpoint = \"seeded\"\n\n[manifest] # HACS\nprefix = \"v_\"\npath = \"m.json\"\n";
+        assert_eq!(edited(before, &changes).as_deref(), Ok(after));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_edited_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        for (text, why) in [("tui = 3\n", "`tui` is not a section"), ("not toml\n", "config.toml stays as it is: TOML")] {
+            fs::write(&path, text).unwrap();
+            let error = edit(&path, &theme()).unwrap_err();
+            assert!(error.contains(why), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        fs::write(&path, "root = \"a\"\n").unwrap();
+        let link = folder.path().join("link.toml");
+        std::os::unix::fs::symlink("config.toml", &link).unwrap();
+        edit(&link, &theme()).unwrap();
+        assert!(link.is_symlink() && fs::read_to_string(&path).unwrap().starts_with("root = \"a\"\n\n[tui]"));
+    }
+}

@@ -1,0 +1,128 @@
+//! The form of the settings in force, and how values are replaced.
+
+use std::path::Path;
+
+use ratatui::crossterm::event::KeyCode;
+
+use super::in_force::{InForce, Origin};
+use super::tests::{append, control, fresh, press, requests, settle, text_of};
+use super::*;
+use crate::config::edit::Change;
+
+fn in_force() -> InForce {
+    let values = Values {
+        root: "data/hacs".into(),
+        out: "/mnt/out".into(),
+        checkpoint: String::new(),
+        manifest: String::new(),
+        devices: "cpu".into(),
+        layout: "auto".into(),
+        recipe: "slowonly-r50-8x8-k700".into(),
+    };
+    use Origin::{CommandLine, Default, File};
+    let origins = [File, CommandLine, Default, Default, File, Default];
+    InForce { file: "/home/me/work/config.toml".into(), exists: true, values, origins }
+}
+
+fn form() -> Setup {
+    let (mut setup, effects) = Setup::of_settings(Keymap::default(), Some("/home/me".into()), in_force());
+    assert_eq!(settle(&mut setup, effects), []);
+    setup
+}
+
+#[test]
+fn typing_replaces_an_untouched_value_and_continues_a_touched_one() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    let text = text_of(&setup, 80, 24);
+    assert!(text.contains("right edit") && !text.contains("ctrl-u empty"), "{text}");
+    for field in Field::ALWAYS {
+        press(&mut setup, KeyCode::Char('x'));
+        press(&mut setup, KeyCode::Char('y'));
+        assert_eq!(setup.state(field).input.text(), "xy", "{field:?}");
+        setup.go(1);
+    }
+    // A field that was left is not selected again.
+    setup.go(-1);
+    press(&mut setup, KeyCode::Char('z'));
+    assert_eq!(setup.values().devices, "xyz");
+    // Backspace empties an untouched field.
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    let checks = press(&mut setup, KeyCode::Backspace);
+    assert_eq!((setup.values().root.as_str(), requests(&checks).len()), ("", 2));
+    // So does a pasted path, and completion continues the value.
+    let (mut setup, _) = fresh();
+    setup.paste("/mnt/videos\n");
+    assert_eq!(setup.values().root, "/mnt/videos");
+    let (mut setup, _) = fresh();
+    press(&mut setup, KeyCode::Tab);
+    press(&mut setup, KeyCode::Char('/'));
+    assert_eq!(setup.values().root, "data/");
+}
+
+#[test]
+fn only_changed_settings_are_written() {
+    let mut setup = form();
+    assert_eq!(control(&mut setup, 's'), []);
+    assert!(text_of(&setup, 80, 24).contains("nothing to save"));
+    setup.go(2);
+    let checks = setup.paste("~/w.pth");
+    settle(&mut setup, checks);
+    let effects = control(&mut setup, 's');
+    let [Effect::Write(request)] = effects.as_slice() else { panic!("{effects:?}") };
+    let change = Change { section: "", key: "checkpoint", value: "/home/me/w.pth".into() };
+    assert_eq!((&request.changes[..], request.is_new), (&[change][..], false));
+    assert_eq!(request.path, Path::new("/home/me/work/config.toml"));
+    assert_eq!(setup.changed_fields(), [Field::Checkpoint]);
+    // The value in force again is no change.
+    assert_eq!(setup.written(Err("disk full".into())), []);
+    press(&mut setup, KeyCode::Backspace);
+    control(&mut setup, 'u');
+    assert_eq!(setup.changed_fields(), []);
+}
+
+#[test]
+fn a_wrong_value_that_stays_does_not_keep_others_from_being_saved() {
+    let mut setup = form();
+    setup.fields[Field::Root.index()].verdict = Some(Verdict::Wrong("no such file or folder".into()));
+    setup.go(4);
+    let checks = setup.paste("cpu*2");
+    settle(&mut setup, checks);
+    assert_eq!(control(&mut setup, 's').len(), 1);
+    // A wrong value that was typed is not saved.
+    let mut setup = form();
+    let checks = append(&mut setup, "/nowhere");
+    settle(&mut setup, checks);
+    assert_eq!(control(&mut setup, 's'), []);
+    assert!(text_of(&setup, 80, 24).contains("not saved: fix the dataset folder first"));
+}
+
+#[test]
+fn a_layout_in_the_file_is_shown() {
+    assert!(!text_of(&form(), 80, 40).contains("layout"));
+    let mut in_force = in_force();
+    in_force.origins[Field::Layout.index()] = Origin::File;
+    let (setup, effects) = Setup::of_settings(Keymap::default(), None, in_force);
+    assert!(requests(&effects).iter().any(|(field, _)| *field == Field::Layout));
+    assert!(text_of(&setup, 80, 40).contains("layout"));
+}
+
+#[test]
+fn leaving_asks_only_after_a_change() {
+    let mut setup = form();
+    assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
+    press(&mut setup, KeyCode::Char('x'));
+    assert_eq!(press(&mut setup, KeyCode::Esc), []);
+    assert!(text_of(&setup, 80, 24).contains("Press the same key again to close anyway"));
+}
+
+#[test]
+fn appearance_of_the_settings() {
+    let mut setup = form();
+    insta::assert_snapshot!("settings_80x24", text_of(&setup, 80, 24));
+    setup.go(2);
+    let checks = setup.paste("seeded");
+    settle(&mut setup, checks);
+    insta::assert_snapshot!("settings_changed_200x50", text_of(&setup, 200, 50));
+}

@@ -1,0 +1,139 @@
+//! The form of the settings, and what happens when they are saved: with no run active, the engine ends and the window opens
+//! again with the new ones. Otherwise this happens before the next run.
+
+use ratatui::crossterm::event::KeyEvent;
+
+use super::Effect;
+use crate::protocol::Command;
+use crate::protocol::words::Level;
+use crate::tui::action::Action;
+use crate::tui::app::{App, Connection, PendingRequest};
+use crate::tui::modal::Modal;
+use crate::tui::reopening::{NewSettings, Reopening};
+use crate::tui::setup::blocking::Answer;
+use crate::tui::setup::in_force::InForce;
+use crate::tui::setup::{self, Setup};
+
+/// Opens the form. Until its values are read nothing is shown, which takes a moment.
+pub(super) fn read(app: &mut App, read: Result<Box<InForce>, String>, effects: &mut Vec<Effect>) {
+    match read {
+        Ok(in_force) => {
+            let (form, asked) = Setup::of_settings(app.keymap.clone(), setup::home(), *in_force);
+            app.modals.retain(|modal| !matches!(modal, Modal::Settings(_)));
+            app.modals.push(Modal::Settings(Box::new(form)));
+            carry_out(app, asked, effects);
+        }
+        Err(why) => app.notice("The settings cannot be read", why),
+    }
+}
+
+pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
+    let asked = form(app).map(|form| form.key(event)).unwrap_or_default();
+    carry_out(app, asked, effects);
+}
+
+pub(super) fn paste(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
+    let asked = form(app).map(|form| form.paste(text)).unwrap_or_default();
+    carry_out(app, asked, effects);
+}
+
+/// The result of an effect of the form, which may be closed by now.
+pub(super) fn answer(app: &mut App, answer: Answer, effects: &mut Vec<Effect>) {
+    let asked = form(app).map(|form| form.answer(answer)).unwrap_or_default();
+    carry_out(app, asked, effects);
+}
+
+fn form(app: &mut App) -> Option<&mut Setup> {
+    app.modals.iter_mut().find_map(|modal| match modal {
+        Modal::Settings(form) => Some(&mut **form),
+        _ => None,
+    })
+}
+
+fn carry_out(app: &mut App, asked: Vec<setup::Effect>, effects: &mut Vec<Effect>) {
+    for effect in asked {
+        match effect {
+            setup::Effect::Done(_) => {
+                let changed = form(app).map(|form| form.changed_fields()).unwrap_or_default();
+                app.modals.retain(|modal| !matches!(modal, Modal::Settings(_)));
+                effects.push(Effect::UseSettings(changed));
+            }
+            setup::Effect::Quit => app.modals.retain(|modal| !matches!(modal, Modal::Settings(_))),
+            setup::Effect::Suspend => effects.push(Effect::Suspend),
+            effect => effects.push(Effect::Form(effect)),
+        }
+    }
+}
+
+/// The saved settings, or why they cannot be used.
+pub(super) fn saved(app: &mut App, saved: Result<Box<Reopening>, String>, effects: &mut Vec<Effect>) {
+    match saved {
+        Err(why) => app.notice_about_settings("Saved, but the settings cannot be used", why),
+        Ok(new) => {
+            let changed = new.changed.clone();
+            app.new_settings = NewSettings::Waiting(new);
+            match can_reopen(app) {
+                true => reopen(app, None, effects),
+                false => app.report(Level::Info, format!("saved {changed}; in use from the next run")),
+            }
+        }
+    }
+}
+
+/// Uses new settings as soon as no run is active and the user has closed what is open.
+pub(super) fn tick(app: &mut App, effects: &mut Vec<Effect>) {
+    let gone = matches!((&app.new_settings, &app.connection), (NewSettings::Leaving(_), Connection::Gone { .. }));
+    let waits = matches!(app.new_settings, NewSettings::Waiting(_)) && app.modals.is_empty() && can_reopen(app);
+    if gone || waits {
+        reopen(app, None, effects);
+    }
+}
+
+/// Whether a command begins a run, for which new settings are used first.
+pub(super) fn comes_before(app: &App, command: &Command) -> bool {
+    let begins = matches!(command, Command::Start | Command::Redo { .. } | Command::Retry { .. });
+    let is_new = matches!(app.new_settings, NewSettings::Waiting(_) | NewSettings::Refused(_));
+    begins && is_new && can_reopen(app)
+}
+
+fn can_reopen(app: &App) -> bool {
+    let exports = app.snapshot().is_some_and(|snapshot| snapshot.exporting);
+    match app.connection {
+        Connection::Up(_) => app.latest.is_some() && !app.is_active() && !exports,
+        Connection::Gone { .. } => !app.engine_starting,
+        Connection::Connecting | Connection::Lost { .. } => false,
+    }
+}
+
+/// Lets the engine end. Its answer opens the window again.
+pub(super) fn reopen(app: &mut App, then: Option<Command>, effects: &mut Vec<Effect>) {
+    let (NewSettings::Waiting(mut new) | NewSettings::Leaving(mut new) | NewSettings::Refused(mut new)) =
+        std::mem::take(&mut app.new_settings)
+    else {
+        return;
+    };
+    new.then = then.or(new.then);
+    if !matches!(app.connection, Connection::Up(_)) {
+        return effects.push(Effect::Reopen(new));
+    }
+    app.new_settings = NewSettings::Leaving(new);
+    app.command(PendingRequest::Leave, Command::Leave, effects);
+}
+
+/// The engine's answer: it ends, or says why it stays.
+pub(super) fn left(app: &mut App, answer: Result<(), String>, effects: &mut Vec<Effect>) {
+    let NewSettings::Leaving(new) = std::mem::take(&mut app.new_settings) else { return };
+    match answer {
+        Ok(()) => effects.push(Effect::Reopen(new)),
+        Err(why) => {
+            let quit = app.keymap.key_text(Action::Quit);
+            let text = format!(
+                "{} is saved and not in use yet, because the engine stays: {why}. Close the other windows, then start the run, \
+                 or leave with {quit} and start reeldeck again.",
+                new.changed
+            );
+            app.new_settings = NewSettings::Refused(Box::new(Reopening { then: None, ..*new }));
+            app.notice("Saved, but not in use", text);
+        }
+    }
+}

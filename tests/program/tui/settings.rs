@@ -1,0 +1,104 @@
+//! The settings are changed in the window.
+
+use std::fs;
+
+use super::bench::{CONFIG, DOWN, ESC, bench, borrowed, gone, open, slow};
+use crate::support::wait_for;
+
+#[test]
+fn from_missing_weights_through_the_settings_to_a_run() {
+    let config = CONFIG.replace("\"seeded\"", "\"no-such.pth\" # mine");
+    let bench = bench(&[("A/v_a.mp4", "ok")], &config);
+    let mut screen = open(&bench, &[], 80, 24);
+    screen.shows("ready to start");
+    screen.shows("∘ queued 1");
+    // Everything but extraction works.
+    screen.press("l", "hacs_data.txt");
+    screen.press("s", "extraction needs weights");
+    screen.shows("no-such.pth");
+    screen.shows("Press , for the settings");
+    screen.press(",", "takes effect at once");
+    screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
+    screen.shows("no such file; type published");
+    // Typing replaces the value.
+    screen.press("seeded", "seeded weights");
+    screen.shows("changed");
+    screen.send("\x13");
+    // The engine is restarted by the window.
+    screen.shows("new settings in use: checkpoint");
+    screen.shows("ready to start");
+    let text = fs::read_to_string(bench.path("config.toml")).unwrap();
+    assert_eq!(text, CONFIG.replace("\"seeded\"", "\"seeded\" # mine"), "all else stays");
+    screen.press("s", "Run finished");
+    screen.send(ESC);
+    screen.shows_no("Run finished");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+    assert_eq!(bench.files("features").len(), 1);
+}
+
+#[test]
+fn settings_of_the_command_line_are_shown_and_replaced() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let mut screen = open(&bench, &["--checkpoint", "no-such.pth"], 120, 40);
+    screen.shows("ready to start");
+    let form = screen.press(",", "command line");
+    assert!(form.lines().any(|line| line.contains("no-such.pth") && line.contains("command line")), "{form}");
+    screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
+    screen.press("seeded", "seeded weights");
+    screen.send("\x13");
+    screen.shows("new settings in use: checkpoint");
+    screen.press("s", "Run finished");
+    screen.send("qq");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn settings_saved_during_a_run_are_used_by_the_next_one() {
+    let videos = slow(6, 700);
+    let bench = bench(&borrowed(&videos), CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    screen.press("s", "● running");
+    screen.press(",", "takes effect with the next run");
+    screen.press(&format!("{DOWN}{DOWN}{DOWN}{DOWN}"), "▸ devices");
+    screen.press("cpu*2", "2 workers on the CPU");
+    screen.press("\x13", "in use from the next run");
+    wait_for("it is written", || {
+        fs::read_to_string(bench.path("config.toml")).is_ok_and(|text| text.contains("devices = \"cpu*2\""))
+    });
+    screen.shows("Run finished");
+    screen.shows("6 done, 0 failed");
+    // The card stays until it is closed. Then the engine restarts.
+    screen.send(ESC);
+    screen.shows("new settings in use: devices");
+    screen.shows("finished");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn another_window_keeps_the_engine_and_the_message_says_so() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    let mut other = open(&bench, &[], 80, 24);
+    other.shows("ready to start");
+    screen.press(",", "save config.toml");
+    screen.press(&format!("{DOWN}{DOWN}{DOWN}{DOWN}"), "▸ devices");
+    screen.press("cpu*2", "2 workers on the CPU");
+    screen.press("\x13", "other clients follow this engine");
+    screen.send(ESC);
+    screen.shows_no("not in use yet");
+    other.send("q");
+    assert_eq!(other.ends(), 0);
+    // The next run uses them.
+    screen.press("s", "Run finished");
+    screen.shows("new settings in use: devices");
+    screen.send("qq");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
