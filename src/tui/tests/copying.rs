@@ -62,24 +62,3 @@ fn results_of_commands_are_in_the_log_once() {
     assert!(harness.has_toast("the output folder is read-only"));
     assert_eq!(harness.app.log.held(), before + 1);
 }
-
-#[test]
-fn toasts_are_whole_and_leave_the_log_visible() {
-    let words: Vec<String> = (0..60).map(|number| format!("word{number}")).collect();
-    for (width, height, keys) in [(120, 40, ""), (80, 24, ""), (80, 24, "5")] {
-        let mut harness = running(width, height, failing(), gpus(1));
-        if !keys.is_empty() {
-            harness.press(keys);
-        }
-        let log = |harness: &Harness| {
-            let screen = harness.screen();
-            let lines: Vec<&str> = screen.lines().filter(|line| line.contains("14:02:5")).collect();
-            lines.join("\n")
-        };
-        let before = log(&harness);
-        harness.app.say(crate::protocol::words::Level::Problem, words.join(" "));
-        let screen = harness.screen();
-        assert!(words.iter().all(|word| screen.contains(word)), "{screen}");
-        assert_eq!(log(&harness), before);
-    }
-}

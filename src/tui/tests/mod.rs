@@ -13,4 +13,5 @@ pub(super) mod render;
 mod run_end;
 mod run_states;
 mod screens;
+mod toasts;
 mod watching;

@@ -8,7 +8,6 @@ use super::fixtures::{failing, gpus, many, row, running};
 use super::harness::Harness;
 use crate::protocol::row::{Column, Filter, Finding, RowState};
 use crate::protocol::snapshot::Phase;
-use crate::protocol::words::Level;
 use crate::tui::pane::Pane;
 use crate::tui::update::{Effect, Msg};
 
@@ -331,18 +330,6 @@ fn mouse_clicks_and_wheel() {
 }
 
 #[test]
-fn events_are_shown_as_toasts_that_expire() {
-    use crate::protocol::event::Event;
-    let mut harness = harness();
-    harness.event(Event::Paused);
-    harness.event(Event::Requeued { videos: 3 });
-    assert!(harness.shows("paused") && harness.shows("3 videos queued for retry"));
-    assert!(harness.app.log.held() == 62);
-    harness.advance(20_000);
-    assert!(harness.app.toasts.shown().is_empty());
-}
-
-#[test]
 fn snapshots_cause_requests_only_on_ticks() {
     let mut harness = harness();
     let before = harness.requests;
@@ -379,15 +366,4 @@ fn a_marked_row_under_the_cursor_shows_both() {
     let mut harness = running(80, 24, failing(), gpus(1));
     harness.press("space k");
     assert!(harness.line("◉ ").contains("failed"));
-}
-
-#[test]
-fn toasts_do_not_cover_the_cursor() {
-    let mut harness = running(80, 24, many(500), gpus(1));
-    for keys in ["G", "k", "k"] {
-        harness.press(keys);
-        harness.app.toasts.show(harness.app.now, Level::Info, "a message ".repeat(9));
-        let row = harness.line("▸");
-        assert!(harness.shows("a message") && !row.contains("message") && !row.contains('▌'), "{}", harness.screen());
-    }
 }

@@ -144,7 +144,6 @@ pub(super) fn move_cursor(app: &mut App, by: isize) {
 
 /// Backs out of one level: a range, a filter, the marks, the zoom or the pane.
 fn back(app: &mut App) {
-    app.toasts.clear();
     let backed = match app.focus {
         Pane::Videos => videos::back(app),
         Pane::Classes if !app.classes.text().is_empty() => {

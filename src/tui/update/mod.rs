@@ -121,6 +121,9 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         Msg::Key(event) if event.kind == KeyEventKind::Release => {}
         Msg::Key(event) => {
             app.touch(Dirty::Now);
+            if event.code == KeyCode::Esc {
+                app.toasts.clear();
+            }
             key(app, event, &mut effects);
         }
         Msg::Paste(text) => {

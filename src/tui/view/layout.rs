@@ -2,6 +2,7 @@
 
 use ratatui::layout::{Rect, Size};
 
+use super::toast_lines;
 use crate::tui::app::App;
 use crate::tui::pane::Pane;
 
@@ -12,6 +13,9 @@ const ALL_HEIGHT: u16 = 28;
 /// From this width on a preview is beside the table. If the table is shown alone, less will do.
 const PREVIEW_WIDTH: u16 = 160;
 const PREVIEW_WIDTH_ALONE: u16 = 120;
+
+/// Toasts leave a pane at least so many lines, with its frame.
+const MIN_PANE: u16 = 4;
 
 /// The smallest usable size.
 pub(crate) const MIN_SIZE: Size = Size { width: 34, height: 8 };
@@ -31,6 +35,8 @@ pub(crate) struct Layout {
     pub log: Option<Rect>,
     /// The devices in one line each, while their pane is hidden.
     pub strip: Option<Rect>,
+    /// The lower border of a pane, and lines below it that the pane has given up, for toasts.
+    pub toasts: Option<Rect>,
     pub footer: Rect,
 }
 
@@ -75,7 +81,22 @@ pub(crate) fn of(app: &App, size: Size) -> Layout {
         false => app.strip_lines().len(),
     };
     let lines = if app.snapshot().is_none() { lines.max(1) } else { lines };
-    compute(size, app.focus, app.zoom, lines)
+    let mut layout = compute(size, app.focus, app.zoom, lines);
+    let pane = if layout.videos.is_some() { Pane::Videos } else { app.focus };
+    if let Some(area) = layout.pane(pane) {
+        let lines = toast_lines::arranged(app, area.width).len() as u16;
+        make_room(&mut layout, pane, area, lines);
+    }
+    layout
+}
+
+/// Gives toasts the lower border of a pane, and rows of it for all lines but one.
+fn make_room(layout: &mut Layout, pane: Pane, area: Rect, lines: u16) {
+    let more = lines.saturating_sub(1).min(area.height.saturating_sub(MIN_PANE));
+    if lines > 0 {
+        layout.place(pane, Rect { height: area.height - more, ..area });
+        layout.toasts = Some(Rect { y: area.bottom() - 1 - more, height: 1 + more, ..area });
+    }
 }
 
 fn shows_all(size: Size, zoom: bool) -> bool {

@@ -30,6 +30,7 @@ mod preview;
 mod run_end;
 pub(super) mod tabs;
 mod throughput;
+mod toast_lines;
 mod toasts;
 pub(super) mod videos;
 
