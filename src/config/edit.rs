@@ -85,15 +85,21 @@ mod tests {
         }
         let keys = edited("[tui.keys]\nretry = \"f2\"\n", &theme()).unwrap();
         let table: toml::Table = keys.parse().unwrap();
-        assert_eq!((table["tui"]["theme"].as_str(), table["tui"]["keys"]["retry"].as_str()), (Some("night"), Some("f2")));
+        assert_eq!(
+            (table["tui"]["theme"].as_str(), table["tui"]["keys"]["retry"].as_str()),
+            (Some("night"), Some("f2"))
+        );
     }
 
     #[test]
     fn settings_of_several_sections_change_together() {
         let before = "# mine\nroot = \"data\"   # the videos\n\n[manifest] # HACS\nprefix = \"v_\"\n";
         let change = |section, key, value: &str| Change { section, key, value: value.into() };
-        let changes =
-            [change("", "root", "/mnt/\"a\""), change("", "checkpoint", "seeded"), change("manifest", "path", "m.json")];
+        let changes = [
+            change("", "root", "/mnt/\"a\""),
+            change("", "checkpoint", "seeded"),
+            change("manifest", "path", "m.json"),
+        ];
         let after = "# mine\nroot = '/mnt/\"a\"'   # the videos\ncheckpoint = \"seeded\"\n\n[manifest] # HACS\nprefix = \"v_\"\npath = \"m.json\"\n";
         assert_eq!(edited(before, &changes).as_deref(), Ok(after));
     }
@@ -102,7 +108,8 @@ mod tests {
     fn a_file_that_cannot_be_edited_stays_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
-        for (text, why) in [("tui = 3\n", "`tui` is not a section"), ("not toml\n", "config.toml stays as it is: TOML")] {
+        for (text, why) in [("tui = 3\n", "`tui` is not a section"), ("not toml\n", "config.toml stays as it is: TOML")]
+        {
             fs::write(&path, text).unwrap();
             let error = edit(&path, &theme()).unwrap_err();
             assert!(error.contains(why), "{error}");

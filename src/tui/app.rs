@@ -150,6 +150,8 @@ pub(super) struct App {
     pub undo: Vec<Vec<Command>>,
     /// Quit as soon as the run is over.
     pub quit_when_idle: bool,
+    /// A run has ended while this window was open.
+    pub saw_end: bool,
     /// Open the details of the video under the cursor as soon as its row arrives.
     pub details_follow_cursor: bool,
     /// A bulk mark that is waiting for rows.
@@ -201,6 +203,7 @@ impl App {
             pending_keys: vec![],
             undo: vec![],
             quit_when_idle: false,
+            saw_end: false,
             details_follow_cursor: false,
             bulk_mark: None,
             dirty: Dirty::Now,
@@ -239,6 +242,13 @@ impl App {
     /// A run is in progress, be it paused or stopping.
     pub(super) fn is_active(&self) -> bool {
         !matches!(self.phase(), None | Some(Phase::Starting | Phase::Waiting | Phase::Idle))
+    }
+
+    /// No run is active, and the engine has summed up the one that is over.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let concludes =
+            self.snapshot().is_some_and(|snapshot| snapshot.phase == Phase::Idle && snapshot.ended.is_none());
+        !self.is_active() && !concludes
     }
 
     /// What is shown of the run may be out of date: no engine is connected.

@@ -70,11 +70,12 @@ pub(super) fn exit_message(app: &App) -> Option<String> {
             let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
             Some(format!("{engines} the run{percent}; `reeldeck attach` follows it"))
         }
-        (_, _, Some(run)) => {
+        // A summary from before this window was opened is no news.
+        (_, _, Some(run)) if app.saw_end => {
             let exports = run.exports.last().map(|export| format!("; exported to {}", export.path.display()));
             Some(sentence(run) + &exports.unwrap_or_default())
         }
-        (_, _, None) if snapshot.counts.videos > 0 => {
+        _ if snapshot.counts.videos > 0 => {
             let videos = text::plural(snapshot.counts.videos as u64, "video", "videos");
             Some(format!("{} of {videos} done; no run is active", text::count(snapshot.counts.done as u64)))
         }

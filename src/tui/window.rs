@@ -229,7 +229,8 @@ impl Window {
         let recipe = self.settings.recipe_source.clone();
         tokio::task::spawn_blocking(move || {
             let read = std::env::current_dir().map_err(|error| format!("failed to find the current folder: {error}"));
-            let read = read.and_then(|current| in_force(&typed, &current, &recipe).map_err(|error| error::text_of(&error.into())));
+            let read = read
+                .and_then(|current| in_force(&typed, &current, &recipe).map_err(|error| error::text_of(&error.into())));
             let _ = done.send(Msg::SettingsRead(read.map(Box::new)));
         });
     }

@@ -65,7 +65,9 @@ impl Engine {
         // While a run is active, the last one is of no interest.
         let is_active = !matches!(snapshot.phase, PublishedPhase::Waiting | PublishedPhase::Idle);
         let needs = self.plan.needs.clone();
-        let last_run = self.last_run.clone().filter(|_| !is_active);
+        // Until a run that is over has been summed up, the last summary is that of an older run.
+        let is_summed_up = !self.begun || self.ended.is_some();
+        let last_run = self.last_run.clone().filter(|_| !is_active && is_summed_up);
         Snapshot {
             ended,
             exporting: self.exporting.is_some(),

@@ -58,7 +58,8 @@ pub(crate) fn in_force(typed: &Overrides, current: &Path, recipe: &str) -> Resul
     };
     let is_in_file = |field: Field| {
         let (section, key) = field.setting();
-        let table = if section.is_empty() { Some(&table) } else { table.get(section).and_then(|value| value.as_table()) };
+        let table =
+            if section.is_empty() { Some(&table) } else { table.get(section).and_then(|value| value.as_table()) };
         table.is_some_and(|table| table.contains_key(key))
     };
     let given = |field: Field| -> (String, Origin) {

@@ -129,12 +129,7 @@ pub(super) struct Setup {
 
 impl Setup {
     /// A form for a config.toml in `folder`, where there is none. The effects that it returns must be run.
-    pub(super) fn new(
-        keymap: Keymap,
-        folder: PathBuf,
-        home: Option<PathBuf>,
-        values: Values,
-    ) -> (Self, Vec<Effect>) {
+    pub(super) fn new(keymap: Keymap, folder: PathBuf, home: Option<PathBuf>, values: Values) -> (Self, Vec<Effect>) {
         let mut setup = Self::empty(keymap, folder.join(config::FILE), home, values);
         let effects = setup.ask_all();
         (setup, effects)

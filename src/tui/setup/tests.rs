@@ -282,7 +282,10 @@ fn the_layout_is_asked_only_if_it_is_not_clear() {
     let effects = press(&mut setup, KeyCode::Backspace);
     settle(&mut setup, effects);
     let written = control(&mut setup, 's');
-    assert!(matches!(&written[..], [Effect::Write(request)] if request.changes.iter().any(|change| change.value == "any")), "{written:?}");
+    assert!(
+        matches!(&written[..], [Effect::Write(request)] if request.changes.iter().any(|change| change.value == "any")),
+        "{written:?}"
+    );
 }
 
 #[test]

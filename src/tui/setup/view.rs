@@ -56,13 +56,7 @@ impl Density {
 
 impl Setup {
     /// `run_is_active`: new settings wait for the end of the run. Returns the position of the cursor.
-    pub(crate) fn draw(
-        &self,
-        theme: &Theme,
-        run_is_active: bool,
-        area: Rect,
-        buffer: &mut Buffer,
-    ) -> Option<Position> {
+    pub(crate) fn draw(&self, theme: &Theme, run_is_active: bool, area: Rect, buffer: &mut Buffer) -> Option<Position> {
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
         buffer.set_style(area, theme.style(Role::Base));

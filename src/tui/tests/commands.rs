@@ -25,6 +25,7 @@ fn on(state: RowState) -> Harness {
 
 fn phase(harness: &mut Harness, phase: Phase) {
     harness.snapshot.phase = phase;
+    harness.snapshot.ended = (phase == Phase::Idle).then_some(0);
     harness.refresh();
 }
 

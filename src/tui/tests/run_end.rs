@@ -22,8 +22,31 @@ fn end(harness: &mut Harness, ending: Ending, counts: Counts) {
         }
     }
     harness.snapshot.phase = Phase::Idle;
+    harness.snapshot.ended = Some(0);
     harness.snapshot.last_run = Some(Box::new(summary(ending, counts)));
     harness.refresh();
+}
+
+#[test]
+fn the_last_line_is_about_a_run_of_this_window() {
+    let quits = |harness: &Harness| harness.effects.iter().any(|effect| matches!(effect, Effect::Quit(_)));
+    // An older run is no news.
+    let mut harness = Harness::new(120, 40);
+    harness.table.rows = failing();
+    harness.snapshot.last_run = Some(Box::new(summary(Ending::Finished, counts(83, 4, 0))));
+    harness.connect();
+    harness.press("q");
+    let Some(Effect::Quit(Some(said))) = harness.effects.last() else { panic!("{:?}", harness.effects) };
+    assert!(said.contains("done; no run is active"), "{said}");
+    // Of a run that is over, the summary is awaited.
+    let mut harness = running(120, 40, failing(), gpus(2));
+    harness.press("q s");
+    harness.snapshot.phase = Phase::Idle;
+    harness.refresh();
+    assert!(!quits(&harness), "the run is not summed up yet");
+    end(&mut harness, Ending::Stopped, counts(3, 0, 14));
+    let said = Effect::Quit(Some("run stopped (14 left) after 20 s: 3 done, 0 failed".into()));
+    assert!(harness.effects.contains(&said), "{:?}", harness.effects);
 }
 
 fn ended(width: u16, height: u16, ending: Ending, counts: Counts) -> Harness {

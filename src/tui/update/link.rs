@@ -172,13 +172,13 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
         before.phase != Phase::Starting && snapshot.last_run.is_some() && ended(before) != ended(&snapshot)
     });
     let first = app.latest.is_none();
-    let over = snapshot.phase == Phase::Idle;
     app.latest = Some(TimedSnapshot { snapshot, received: app.now });
     app.touch(if first { Dirty::Now } else { Dirty::Soon });
     if app.snapshot().is_some_and(|snapshot| snapshot.last_run.is_none()) || is_end {
         app.modals.retain(|modal| !matches!(modal, Modal::RunEnd));
     }
     if is_end {
+        app.saw_end = true;
         announce_end(app, effects);
     }
     let is_idle = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));
@@ -193,7 +193,7 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     {
         app.command(PendingRequest::Command, command, effects);
     }
-    if over && app.quit_when_idle {
+    if app.quit_when_idle && app.phase() == Some(Phase::Idle) && app.is_at_rest() {
         commands::quit_now(app, effects);
     }
 }

@@ -215,7 +215,7 @@ fn tick(app: &mut App, effects: &mut Vec<Effect>) {
         app.details_stale = true;
     }
     // The run can also end before it receives the command to stop.
-    if app.quit_when_idle && !app.is_active() {
+    if app.quit_when_idle && app.is_at_rest() {
         commands::quit_now(app, effects);
     }
     settings::tick(app, effects);

@@ -70,8 +70,7 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     {
         return act::act(app, action, effects);
     }
-    let is_settings =
-        app.keymap.find(Context::Everywhere, &[Key::of(event)]) == KeyMatch::Action(Action::Settings);
+    let is_settings = app.keymap.find(Context::Everywhere, &[Key::of(event)]) == KeyMatch::Action(Action::Settings);
     match app.modals.last_mut() {
         Some(Modal::Help { .. }) => help(app, event),
         Some(Modal::Notice { offers_settings: true, .. }) if is_settings => {
