@@ -23,7 +23,9 @@ pub(crate) fn run_seeded(settings: &Settings, path: &Path) -> anyhow::Result<Exi
     let mut worker = Command::new(discovery::worker()?);
     let status = worker.arg("write-seeded-checkpoint").arg(&settings.recipe_source).arg(path).status();
     let status = status.context("failed to start reeldeck-worker")?;
-    ensure!(status.success(), "failed to write the seeded weights to {}", shown(path));
+    // The worker has printed why, unless a signal ended it.
+    let how = if status.code().is_none() { format!(": reeldeck-worker ended with {status}") } else { String::new() };
+    ensure!(status.success(), "failed to write the seeded weights to {}{how}", shown(path));
     errln!("wrote {}: seeded weights; features made with them are meaningless", shown(path));
     Ok(Exit::Done)
 }

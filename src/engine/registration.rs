@@ -42,8 +42,13 @@ pub(crate) enum RegistrationError {
         promise: Promise,
     },
     /// The file cannot be created or read.
-    #[error("failed to register in the output folder; check space and permissions")]
-    Io(#[from] io::Error),
+    #[error("failed to register in {}; check space and permissions", shown(folder))]
+    Io {
+        /// The folder of the engines.
+        folder: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
 impl From<RegistrationError> for ExitError {
@@ -91,13 +96,14 @@ impl Registration {
     /// When the folder cannot be written to, or its file system does not meet a condition of the claims.
     pub(crate) fn new(private: &Path) -> Result<Self, RegistrationError> {
         let folder = holder::folder(private);
-        fs::create_dir_all(&folder)?;
+        let failed = |source| RegistrationError::Io { folder: folder.clone(), source };
+        fs::create_dir_all(&folder).map_err(failed)?;
         let now = Timestamp::now();
         let id = id(now);
-        if let Err(promise) = DiskFolder::new(&folder, &id).check()? {
+        if let Err(promise) = DiskFolder::new(&folder, &id).check().map_err(failed)? {
             return Err(RegistrationError::Promise { out: folder, promise });
         }
-        let seen = holders(private)?;
+        let seen = holders(private).map_err(failed)?;
         let is_here = |seen: &&Seen| seen.held && seen.holder.as_ref().is_some_and(Holder::is_here);
         let log = match seen.iter().find(is_here) {
             Some(_) => format!("{}-{}", log_name(), std::process::id()),
@@ -125,8 +131,8 @@ impl Registration {
             videos: vec![],
             report: None,
         };
-        let (file, inherited) = open_locked(&path)?;
-        write_holder(&file, &holder)?;
+        let (file, inherited) = open_locked(&path).map_err(failed)?;
+        write_holder(&file, &holder).map_err(failed)?;
         let held = Held { file, _inherited: inherited, path, holder, log, ended: false };
         Ok(Self { held: Arc::new(Mutex::new(held)), report: Arc::default() })
     }

@@ -76,16 +76,18 @@ fn start(
     let device = launch.device.clone();
     let memory_mib = launch.memory_mib;
     let mut lacked_memory = false;
+    let mut error = None;
     let started = Process::start(&launch.program, move |event| {
         let event = match event {
             Event::Message(message) => WorkerMessage::Message(message),
             Event::Stderr(line) => {
                 lacked_memory |= says_no_memory(&line);
                 tracing::debug!(device, "{device} says: {line}");
+                error = line.strip_prefix("error: ").map(str::to_owned).or(error.take());
                 return;
             }
             Event::Exited(exit) => {
-                let how = ended(&exit.to_string(), lacked_memory, memory_mib);
+                let how = ended(&exit.to_string(), lacked_memory, memory_mib, error.take());
                 WorkerMessage::Gone(End { how, was_killed: exit.was_killed() })
             }
         };
@@ -103,10 +105,13 @@ fn says_no_memory(line: &str) -> bool {
         .any(|words| line.contains(words))
 }
 
-/// How a worker ended, as a sentence. `memory_mib` is its memory limit.
-fn ended(exit: &str, lacked_memory: bool, memory_mib: Option<u64>) -> String {
+/// How a worker ended, as a sentence. `memory_mib` is its memory limit, `error` the last error that it printed.
+fn ended(exit: &str, lacked_memory: bool, memory_mib: Option<u64>, error: Option<String>) -> String {
     match (lacked_memory, memory_mib) {
-        (false, _) => format!("the worker {exit}"),
+        (false, _) => match error {
+            Some(error) => format!("the worker {exit}: {error}"),
+            None => format!("the worker {exit}"),
+        },
         (true, Some(mib)) => format!(
             "the worker reached its memory limit and {exit}: it may use {mib} MiB; raise memory_mib under [limits] to give it \
              more"
@@ -133,9 +138,11 @@ mod tests {
         }
         assert!(!says_no_memory("job 3: A/memory.mp4"));
         let exit = "was killed by signal 6 (SIGABRT)";
-        assert_eq!(ended(exit, false, Some(4096)), "the worker was killed by signal 6 (SIGABRT)");
-        let limited = ended(exit, true, Some(4096));
+        assert_eq!(ended(exit, false, Some(4096), None), "the worker was killed by signal 6 (SIGABRT)");
+        let said = ended("exited with code 1", false, None, Some("no CUDA".into()));
+        assert_eq!(said, "the worker exited with code 1: no CUDA");
+        let limited = ended(exit, true, Some(4096), Some("no room".into()));
         assert!(limited.contains("memory limit") && limited.contains("4096 MiB; raise memory_mib under [limits]"));
-        assert!(ended(exit, true, None).contains("ulimit -v"));
+        assert!(ended(exit, true, None, None).contains("ulimit -v"));
     }
 }

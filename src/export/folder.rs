@@ -67,7 +67,12 @@ pub(crate) fn write(
                 outcome.missing.push((item.entry.name.clone(), why));
                 progress.step(0);
             }
-            Err(Fault::Disk(error)) => return Err(anyhow::Error::from(error).context(failed())),
+            Err(Fault::Disk(error)) => {
+                let file = folder.join(spec.file(item.id()));
+                let message =
+                    format!("failed to write {}; check space and permissions, then run it again", shown(&file));
+                return Err(anyhow::Error::from(error).context(message));
+            }
         }
         progress.check_cancelled()
     })?;

@@ -95,3 +95,22 @@ fn a_file_or_a_locked_folder_in_place_of_the_claims_is_refused() {
     fs::remove_file(&claims).unwrap();
     assert_eq!(bench.run(&["--batch"]).code, 0);
 }
+
+#[test]
+fn an_error_names_what_stands_in_place_of_a_folder_or_of_an_export() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok")]);
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    for name in ["out/features", "out/failures", "out/.reeldeck/runs", "out/.reeldeck/engines"] {
+        fs::rename(bench.path(name), bench.path("aside")).unwrap();
+        pipe(&bench.path(name));
+        let ran = bench.run(&["--batch"]);
+        assert!(ran.code == 1 && ran.stderr.contains(name), "{name}: {ran:?}");
+        fs::remove_file(bench.path(name)).unwrap();
+        fs::rename(bench.path("aside"), bench.path(name)).unwrap();
+    }
+    let set = fs::read_dir(bench.path("out/features")).unwrap().next().unwrap().unwrap().file_name();
+    let file = Path::new("out/exports").join(set).join("npy/v_1.npy");
+    fs::create_dir_all(bench.path(file.to_str().unwrap())).unwrap();
+    let ran = bench.run(&["export", "--format", "npy"]);
+    assert!(ran.code == 1 && ran.stderr.contains("npy/v_1.npy; check"), "{ran:?}");
+}

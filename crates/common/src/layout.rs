@@ -64,7 +64,12 @@ impl Layout {
     /// # Errors
     /// When a folder cannot be created.
     pub fn prepare(&self) -> io::Result<()> {
-        [self.features(), self.failures(), self.private()].iter().try_for_each(fs::create_dir_all)
+        self.folders().iter().try_for_each(fs::create_dir_all)
+    }
+
+    /// The folders that [`Layout::prepare`] creates.
+    pub fn folders(&self) -> [PathBuf; 3] {
+        [self.features(), self.failures(), self.private()]
     }
 
     /// The folder of locks, logs and journals.

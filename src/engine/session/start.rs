@@ -1,5 +1,6 @@
 //! The start of a session: registers the engine, opens the socket and prepares the first run.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ use crate::engine::{assess, crash_recovery, setup, work};
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
 use crate::protocol::engine_report::EngineReport;
-use crate::protocol::holder::holders;
+use crate::protocol::holder::{self, holders};
 use crate::protocol::snapshot::Folder;
 use crate::protocol::{VERSION, Welcome};
 
@@ -61,6 +62,10 @@ pub(super) struct Registered {
     news: mpsc::UnboundedReceiver<ClaimsEvent>,
 }
 
+fn failed(path: &Path) -> String {
+    format!("failed to use {}; check space and permissions", shown(path))
+}
+
 impl Session {
     /// Registers the engine, and starts its claims. An engine that waits takes part only in its runs.
     pub(super) fn register(&self) -> anyhow::Result<Registered> {
@@ -75,10 +80,6 @@ impl Session {
         let (claims, news) =
             claims::start(context, self.options.wait).context("failed to share videos with other engines")?;
         Ok(Registered { registration, claims, news })
-    }
-
-    fn cannot_write(&self) -> String {
-        format!("failed to write to the output folder {}; check space and permissions", shown(&self.settings.out))
     }
 
     /// Scans the dataset folder.
@@ -97,7 +98,6 @@ impl Session {
         publish: &dyn Fn(&str, Option<Folder>),
     ) -> anyhow::Result<Prepared> {
         let (settings, layout) = (&self.settings, &self.layout);
-        let failed = || self.cannot_write();
         let begin = |step| publish(step, None);
         let Registered { registration, claims, news } = registered;
         if self.options.wait {
@@ -111,32 +111,36 @@ impl Session {
         // The existing list may have the videos of a folder that cannot be read now.
         let is_list_whole = scan.unreadable().is_none();
         let files: Arc<[VideoFile]> = scan.videos.into();
-        match self.checkpoint.needs {
-            // Without weights there is no feature set.
-            Some(_) => std::fs::create_dir_all(layout.private()),
-            None => layout.prepare(),
-        }
-        .with_context(failed)?;
         let private = layout.private();
-        let is_alone = registration.is_alone(&private).with_context(failed)?;
-        assess::sweep(layout, &Sweeper::of_engine(is_alone)).with_context(failed)?;
+        let folders = match self.checkpoint.needs {
+            // Without weights there is no feature set.
+            Some(_) => vec![private.clone()],
+            None => layout.folders().to_vec(),
+        };
+        for folder in folders {
+            std::fs::create_dir_all(&folder).with_context(|| failed(&folder))?;
+        }
+        let engines = || failed(&holder::folder(&private));
+        let is_alone = registration.is_alone(&private).with_context(engines)?;
+        assess::sweep(layout, &Sweeper::of_engine(is_alone)).with_context(|| failed(layout.out()))?;
         if !self.options.wait {
             // This comes before the results are read, because other engines keep their records from now on.
             claims.tell(ClaimsRequest::Join);
         }
         if !files.is_empty() && is_list_whole {
             let list = entries(&names(&files), settings.label_style);
-            write_dataset_list(&layout.list(), &list, &self.owner).with_context(failed)?;
+            write_dataset_list(&layout.list(), &list, &self.owner).with_context(|| failed(&layout.list()))?;
         }
         let mut work = work::find(settings, layout, files)?;
-        assess::forget_failures(layout, work.done()).with_context(failed)?;
+        assess::forget_failures(layout, work.done()).with_context(|| failed(&layout.failures()))?;
         let running: Vec<String> = holders(&private)
-            .with_context(failed)?
+            .with_context(engines)?
             .into_iter()
             .filter(|seen| seen.held)
             .filter_map(|seen| Some(seen.holder?.id))
             .collect();
-        let suspects = crash_recovery::suspects(&private, &running).with_context(failed)?;
+        let suspects =
+            crash_recovery::suspects(&private, &running).with_context(|| failed(&crash_recovery::folder(&private)))?;
         work::mark_suspects(&mut work, &suspects);
         begin("finding the devices");
         let devices = setup::devices(settings)?;
