@@ -9,7 +9,7 @@ mod tests;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::Overrides;
@@ -29,12 +29,17 @@ pub(crate) use slurm::{SlurmArgs, SlurmCommand, SlurmInitArgs};
 /// to the output folder. A run can be stopped at any time; the same command resumes it. Without a command and without --batch,
 /// the terminal interface opens. Options override the configuration file, which overrides the defaults.
 #[derive(Clone, Debug, PartialEq, Parser)]
-#[command(name = "reeldeck", version, max_term_width = 100, after_help = AFTER, args_conflicts_with_subcommands = true)]
+#[command(name = "reeldeck", version, max_term_width = 100, after_help = AFTER, after_long_help = LONG_AFTER)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// List the videos, extract their features and export result.pkl, without the terminal interface
+    /// List, extract and export, without a window
+    ///
+    /// List the videos, extract their features and export result.pkl, without the terminal interface.
     #[arg(long, conflicts_with = "TuiArgs")]
     pub batch: bool,
-    /// Run in the background; `reeldeck attach` follows the run, and `stop`, `pause` and `retry` control it
+    /// Run in the background
+    ///
+    /// `reeldeck attach` follows the run, and `stop`, `pause` and `retry` control it.
     #[arg(long, requires = "batch", conflicts_with_all = ["json", "dry_run"])]
     pub detach: bool,
     /// Print what would be done and change nothing
@@ -59,7 +64,9 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-const AFTER: &str = "\
+const AFTER: &str = "`reeldeck --help` shows all options, `reeldeck <COMMAND> -h` those of a command.";
+
+const LONG_AFTER: &str = "\
 Getting started:
   reeldeck demo                     try everything on generated videos
   reeldeck init data/hacs           write config.toml for a dataset folder
@@ -81,62 +88,95 @@ Exit codes:
 /// The subcommands.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Generate a small dataset, run everything on it and check the result
+    /// Try everything on a small generated dataset
+    ///
+    /// Generates the dataset, runs everything on it and checks the result.
     Demo {
         /// Working folder; created if it does not exist
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, default_value = "reeldeck-demo")]
         dir: PathBuf,
     },
-    /// Write a config.toml for a dataset folder, with a comment on every setting
+    /// Write a config.toml for a dataset folder
+    ///
+    /// It has a comment on every setting.
     Init(InitArgs),
-    /// Check this machine and suggest fixes; exits 3 if anything is missing
+    /// Check this machine and suggest fixes
+    ///
+    /// Exits 3 if anything is missing.
     Doctor(DoctorArgs),
-    /// Download the weights (by default, the recipe's) and print their path
+    /// Download the weights and print their path
+    ///
+    /// By default, these are the recipe's.
     Fetch(FetchArgs),
-    /// Write the list of videos, hacs_data.txt, to the output folder
+    /// Write the list of videos, hacs_data.txt
+    ///
+    /// It is written to the output folder.
     List(ListArgs),
-    /// Extract the features of all videos that have none yet, without an export
+    /// Extract the features that are missing, without an export
+    ///
+    /// Extracts the features of all videos that have none yet.
     Extract(ExtractArgs),
     /// Follow the current run; quitting does not stop it
     Attach(AttachArgs),
-    /// Show the status of the current run, or how the last run ended
+    /// Show the current run, or how the last one ended
     Status(StatusArgs),
     /// Stop the current run after the videos in progress
     Stop(StopArgs),
-    /// Pause the current run; the workers keep their memory and devices
+    /// Pause the current run
+    ///
+    /// The workers keep their memory and devices.
     Pause(OrderArgs),
     /// Resume the paused run
     Resume(OrderArgs),
-    /// Retry failed videos in the current run, or queue a list of videos for the next run
+    /// Retry failed videos, or queue a list of videos
+    ///
+    /// Retries failed videos in the current run, or queues a list of videos for the next run.
     Retry(RetryArgs),
-    /// Run engines on a Slurm cluster: write and submit the scripts; show, add and stop engines
+    /// Run engines on a Slurm cluster
+    ///
+    /// Writes and submits the scripts; shows, adds and stops engines.
     Slurm(SlurmArgs),
     /// The engine in the background
     #[command(hide = true)]
     Engine(EngineArgs),
-    /// Export the extracted features in the formats that trainers read
+    /// Export the features in the formats that trainers read
     Export(ExportArgs),
-    /// Check the features; optionally re-extract a sample or compare with other features; exits 3 if any is
-    /// wrong or missing
+    /// Check the features, also against other features
+    ///
+    /// Optionally re-extracts a sample or compares with other features. Exits 3 if any feature is wrong or missing.
     Verify(VerifyArgs),
-    /// Report missing, corrupt, duplicate, unlisted and refused videos; exits 3 if there are problems
+    /// Report missing, corrupt, duplicate and unlisted videos
+    ///
+    /// Also reports refused files. Exits 3 if there are problems.
     Scan(ScanArgs),
-    /// Write download and request lists for manifest videos that are missing or corrupt
+    /// Write lists of missing videos, to download or request
+    ///
+    /// They contain the videos of the manifest that are missing or corrupt.
     Missing(MissingArgs),
-    /// Write annotation files for trainers, hacs_anno_{train,val,test}.json, from the manifest
+    /// Write annotation files for trainers from the manifest
+    ///
+    /// The files are hacs_anno_{train,val,test}.json.
     Annotations(AnnotationsArgs),
-    /// List the built-in recipes with the width, stride and cost of their features
+    /// List the built-in recipes
+    ///
+    /// Shows the width, stride and cost of their features.
     Recipes,
-    /// Measure the fastest CPU settings for the recipe's model and save them for later runs
+    /// Measure the fastest CPU settings and save them
+    ///
+    /// They are those for the recipe's model, and later runs use them.
     Tune(TuneArgs),
-    /// Write the seeded weights (`--checkpoint seeded`) as a .pth file
+    /// Write the seeded weights as a .pth file
+    ///
+    /// These are the weights of `--checkpoint seeded`.
     SeededCheckpoint(SeededCheckpointArgs),
     /// Print the completion script for a shell
     Completions {
         /// Shell that will read the script
         shell: Shell,
     },
-    /// Print the manual page, or write one page per command with --dir
+    /// Print the manual page
+    ///
+    /// With --dir, writes one page per command.
     Man {
         /// Write the pages to this folder; created if it does not exist
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -151,7 +191,9 @@ impl Cli {
     /// Anything that is not a valid command line, and requests for help or the version: print the error and end with
     /// its `exit_code`.
     pub fn read(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(subcommand_first(args.into_iter().map(Into::into).collect()))
+        let words = subcommand_first(args.into_iter().map(Into::into).collect());
+        let matches = definition().try_get_matches_from(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut definition()))
     }
 
     /// The settings that the command line overrides.
@@ -188,6 +230,25 @@ impl Cli {
 }
 
 options::overrides!(Cli: run; dry_run, json, quiet, verbose);
+
+/// The command line with a short help (`-h`) that fits on a screen: it omits the options that few runs need.
+fn definition() -> clap::Command {
+    let rare = [
+        "dry_run",
+        "json",
+        "quiet",
+        "verbose",
+        "limit",
+        "retry_failed",
+        "redo_stale",
+        "strict",
+        "theme",
+        "ascii",
+        "low_bandwidth",
+        "mouse",
+    ];
+    rare.into_iter().fold(Cli::command(), |command, id| command.mut_arg(id, |arg| arg.hide_short_help(true)))
+}
 
 /// Moves the options before a subcommand behind it: `reeldeck --root data list` is `reeldeck list --root data`, and the
 /// subcommand accepts or refuses them.

@@ -11,7 +11,9 @@ use crate::config::{Overrides, THEMES};
 /// The configuration file alone.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct ConfigArgs {
-    /// Configuration file [default: ./config.toml, if it exists]
+    /// Configuration file [default: ./config.toml]
+    ///
+    /// Without this option, the file need not exist.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -21,10 +23,14 @@ pub(super) struct ConfigArgs {
 pub(super) struct FolderArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Dataset folder, usually with one folder per class; never changed [default: data]
+    /// Dataset folder, only read [default: data]
+    ///
+    /// It usually contains one folder per class.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
-    /// Output folder; must lie outside the dataset folder [default: out]
+    /// Output folder [default: out]
+    ///
+    /// It must lie outside the dataset folder.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
 }
@@ -42,7 +48,9 @@ pub(super) struct TargetArgs {
 /// What to extract.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct RecipeArgs {
-    /// Recipe: a built-in name, as `reeldeck recipes` lists them, or a TOML file [default: slowonly-r50-8x8-k700]
+    /// What to extract: a recipe's name or file
+    ///
+    /// A built-in name, as `reeldeck recipes` lists them, or a TOML file [default: slowonly-r50-8x8-k700].
     #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath)]
     pub recipe: Option<String>,
 }
@@ -52,8 +60,10 @@ pub(super) struct RecipeArgs {
 pub(super) struct ModelArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// Weights: a .pth file, a URL, `published` for the recipe's weights (downloaded once), or `seeded` for weights from a fixed
-    /// seed (everything runs, but the numbers are meaningless)
+    /// Weights: a file, a URL, published or seeded
+    ///
+    /// A .pth file, a URL, `published` for the recipe's weights (downloaded once), or `seeded` for weights from a fixed seed
+    /// (everything runs, but the numbers are meaningless).
     #[arg(long, value_name = "FILE|URL|WORD")]
     pub checkpoint: Option<PathBuf>,
 }
@@ -61,7 +71,9 @@ pub(super) struct ModelArgs {
 /// The expected videos.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct ManifestArgs {
-    /// Expected videos: the official annotation file, or a list with one video per line [default: none]
+    /// Expected videos: a manifest, or a list
+    ///
+    /// The official annotation file, or a list with one video per line [default: none].
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 }
@@ -69,7 +81,9 @@ pub(super) struct ManifestArgs {
 /// Where to compute.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(super) struct DeviceArgs {
-    /// Devices, one worker each: `cpu`, `cpu*2` for two workers, `cuda:0,cuda:1`, or `all` for every GPU [default: cpu]
+    /// Devices: cpu, cpu*2, cuda:0,cuda:1 or all
+    ///
+    /// One worker each: `cpu`, `cpu*2` for two workers, `cuda:0,cuda:1`, or `all` for every GPU [default: cpu].
     #[arg(long, value_name = "LIST")]
     pub devices: Option<String>,
 }

@@ -243,5 +243,13 @@ fn usage_errors_exit_with_2_and_help_with_0() {
     for word in ["seeded-checkpoint", "--retry-failed", "--batch", "Exit codes"] {
         assert!(help.to_string().contains(word), "{word}: {help}");
     }
+    // The short help fits on a screen, and what it omits is in the long one.
+    let short = definition().term_width(80).render_help().to_string();
+    let lines: Vec<&str> = short.lines().collect();
+    assert!((35..=50).contains(&lines.len()) && lines.iter().all(|line| line.len() <= 80), "{}: {short}", lines.len());
+    assert!(!short.contains("--strict") && short.contains("--checkpoint") && short.contains("annotations"), "{short}");
+    for argument in definition().get_arguments().filter_map(clap::Arg::get_long) {
+        assert!(help.to_string().contains(&format!("--{argument}")), "{argument}");
+    }
     assert!(read("--version").unwrap_err().to_string().contains(env!("CARGO_PKG_VERSION")));
 }
