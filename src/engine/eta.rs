@@ -13,6 +13,11 @@
 //! 3. *Smoothing.* The remaining cost divided by the speed gives the time of the end. The displayed time approaches the estimate
 //!    within a tenth of the remaining time, at most one minute. A single video cannot make it jump, but the loss of a device is
 //!    visible soon.
+//!
+//! In the first minute the speed is that of workers that have just started, and the cost is that of one or two videos, so the
+//! estimate may be wrong by a factor of three and change by as much. It is shown when [`MIN_ENDED`] videos have ended, which also
+//! means that each worker has worked for a while. A run of few videos does not get there: it is shown when [`MIN_SHARE`] of the
+//! cost is done.
 
 use std::collections::VecDeque;
 
@@ -24,6 +29,12 @@ const MIN_WORK_S: f64 = 2.0;
 
 /// Videos that are needed to know the cost.
 const MIN_DONE: f64 = 3.0;
+
+/// The videos that must have ended before the estimate is shown.
+const MIN_ENDED: f64 = 8.0;
+
+/// The share of the run's cost that must be done if fewer videos have ended.
+const MIN_SHARE: f64 = 0.25;
 
 /// The weight of older videos decreases by this factor with each new one.
 const FORGET: f64 = 0.98;
@@ -91,10 +102,8 @@ pub(crate) struct Eta {
     costs: Costs,
     /// What was done at which time of the clock.
     samples: VecDeque<(f64, Work)>,
-    /// The shown end, on the clock.
+    /// The shown end, on the clock. None until the estimate can be relied on.
     end: Option<f64>,
-    /// The cost was known at the last sample.
-    is_known: bool,
 }
 
 impl Eta {
@@ -119,11 +128,10 @@ impl Eta {
             }
         }
         let Some(raw) = self.raw(done, left) else { return };
-        let aim = self.clock + raw;
-        if !std::mem::replace(&mut self.is_known, self.costs.shape().is_some()) {
-            // The first estimates are too rough to smooth.
-            self.end = None;
+        if self.end.is_none() && !self.is_settled(done, left) {
+            return;
         }
+        let aim = self.clock + raw;
         let follow = (raw * FOLLOW_SHARE).clamp(FOLLOW_S.0, FOLLOW_S.1);
         let end = self.end.get_or_insert(aim);
         *end += (aim - *end) * (1.0 - (-seconds / follow).exp());
@@ -133,13 +141,24 @@ impl Eta {
     fn raw(&self, done: Work, left: Work) -> Option<f64> {
         let (from, before) = *self.samples.front()?;
         let passed = self.clock - from;
-        let all = done.add(left);
-        let shape = self.costs.shape().unwrap_or(match all.bytes > 0.0 {
-            true => (0.5, 0.5 * all.videos / all.bytes),
-            false => (1.0, 0.0),
-        });
+        let shape = self.shape(done.add(left));
         let cost = done.cost(shape) - before.cost(shape);
         (passed >= MIN_WORK_S && cost > 0.0).then(|| left.cost(shape).max(0.0) * passed / cost)
+    }
+
+    /// The cost per video and per byte, or a guess.
+    fn shape(&self, all: Work) -> (f64, f64) {
+        self.costs.shape().unwrap_or(match all.bytes > 0.0 {
+            true => (0.5, 0.5 * all.videos / all.bytes),
+            false => (1.0, 0.0),
+        })
+    }
+
+    /// Whether enough is known for an estimate that stays about the same.
+    fn is_settled(&self, done: Work, left: Work) -> bool {
+        let all = done.add(left);
+        let shape = self.shape(all);
+        self.done.videos >= MIN_ENDED || done.cost(shape) >= MIN_SHARE * all.cost(shape)
     }
 
     /// The remaining time in seconds. None before there is enough to estimate it.
@@ -188,22 +207,26 @@ mod tests {
         shown
     }
 
-    /// Checks that the estimate never jumps by a factor of two within a minute, and is within a factor of two of the truth
-    /// after the first tenth of the run and until its last seconds.
+    /// Checks that the estimate never jumps by a factor of two within a minute, that it is within a factor of two of the truth
+    /// from the first one shown until the last seconds, and that it is shown early.
     #[track_caller]
     fn check(videos: &[Played], workers: usize) {
         let shown = play(videos, workers);
-        let begin = shown.len() / 10;
+        let begin = shown.iter().position(|(eta, _)| eta.is_some()).expect("there is an estimate");
+        assert!(begin <= shown.len() / 5, "no estimate before {begin} s of {} s", shown.len());
         for (second, (eta, truth)) in shown.iter().enumerate().skip(begin) {
-            let eta = eta.expect("there is an estimate");
+            let eta = eta.expect("an estimate that was shown stays");
             if *truth >= 30.0 {
                 assert!((0.5..2.0).contains(&(eta / truth)), "at {second} s: {eta:.0} s, and {truth:.0} s are left");
             }
-            let before = second.checked_sub(60).filter(|before| *before >= begin);
-            let Some((Some(before), _)) = before.and_then(|before| shown.get(before)) else { continue };
-            if before - 60.0 >= 30.0 {
-                let jump = eta / (before - 60.0);
-                assert!((0.5..2.0).contains(&jump), "at {second} s: {before:.0} s became {eta:.0} s in a minute");
+            for passed in [5, 20, 60] {
+                let before = second.checked_sub(passed).filter(|before| *before >= begin);
+                let Some((Some(before), _)) = before.and_then(|before| shown.get(before)) else { continue };
+                let expected = before - passed as f64;
+                if expected >= 30.0 {
+                    let jump = eta / expected;
+                    assert!((0.5..2.0).contains(&jump), "at {second} s: {before:.0} s became {eta:.0} s in {passed} s");
+                }
             }
         }
     }
@@ -258,13 +281,28 @@ mod tests {
             let shown = play(videos, 2);
             // At the end, some workers have nothing left to do.
             let end = (shown.len() as f64 / 20.0).max(30.0);
-            for (second, pair) in shown.windows(2).enumerate().skip(shown.len() / 10) {
+            let begin = shown.iter().position(|(eta, _)| eta.is_some()).unwrap();
+            assert!(begin <= shown.len() / 5, "no estimate before {begin} s of {} s", shown.len());
+            for (second, pair) in shown.windows(2).enumerate().skip(begin) {
                 let [(Some(before), _), (Some(eta), truth)] = pair else { panic!("no estimate at {second} s") };
                 let close = *truth < end || (0.5..2.0).contains(&(eta / truth));
                 assert!(close, "at {second} s: {eta:.0} s, and {truth:.0} s are left");
                 // The machine became three times as fast and as slow again, which the estimate has to follow.
                 let step = (eta - (before - 1.0)).abs();
                 assert!(step <= 1.0 + before * 0.05, "at {second} s: {before:.0} s became {eta:.0} s in a second");
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_of_few_videos_has_an_estimate_after_a_quarter() {
+        for count in [1, 3, 6] {
+            let videos: Vec<Played> = uneven(count, 5, 100.0, 0.01);
+            let shown = play(&videos, 1);
+            let first = shown.iter().position(|(eta, _)| eta.is_some()).unwrap();
+            assert!(first <= shown.len() / 2, "{count} videos: at {first} s of {} s", shown.len());
+            for (second, (eta, truth)) in shown.iter().enumerate().skip(first).filter(|(_, (_, truth))| *truth > 30.0) {
+                assert!((0.4..2.5).contains(&(eta.unwrap() / truth)), "{count} videos, {second} s: {eta:?}, {truth}");
             }
         }
     }

@@ -158,6 +158,18 @@ fn a_run_that_could_not_begin_has_no_card() {
 }
 
 #[test]
+fn the_header_says_that_the_remaining_time_is_being_estimated() {
+    let mut harness = running(80, 24, failing(), gpus(2));
+    assert!(harness.shows("ETA 3 h 51 m"));
+    harness.snapshot.eta_s = None;
+    harness.refresh();
+    assert!(harness.shows("estimating ETA"), "{}", harness.screen());
+    harness.snapshot.phase = Phase::Paused;
+    harness.refresh();
+    assert!(!harness.shows("estimating"));
+}
+
+#[test]
 fn the_header_has_a_bar_with_the_overall_progress() {
     let harness = running(120, 40, failing(), gpus(2));
     let counts = harness.snapshot.counts;

@@ -125,8 +125,12 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         };
         spans.push(say(format!("  {what} {progress}"), Role::Active));
     }
-    if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0 && snapshot.phase == Phase::Running) {
-        spans.push(say(format!("  ETA {}", text::duration(eta as f64)), Role::Base));
+    match snapshot.eta_s.filter(|_| snapshot.phase == Phase::Running) {
+        Some(eta) if eta > 0 => spans.push(say(format!("  ETA {}", text::duration(eta as f64)), Role::Base)),
+        None if snapshot.phase == Phase::Running && room >= 70 => {
+            spans.push(say("  estimating ETA".into(), Role::Dim));
+        }
+        _ => {}
     }
     if let Some(joint) = joint.filter(|_| room >= 70) {
         let engines = text::plural(joint.engines as u64, "engine", "engines");
