@@ -1,6 +1,7 @@
 //! The part of the video table that is held here: which rows to request, and where the cursor is. The cursor stays on its
 //! video when rows move by themselves, and on its row number when the user moves rows. The engine holds the whole table.
 
+use super::text;
 use crate::protocol::MAX_ROWS;
 use crate::protocol::row::{Filter, Row, Sort};
 
@@ -44,6 +45,25 @@ pub(super) struct VideoTable {
     stale: bool,
     in_flight: bool,
     range: Option<usize>,
+    widest: Widest,
+}
+
+/// The columns that the widest texts of the rows take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Widest {
+    pub file: usize,
+    pub class: usize,
+    pub reason: usize,
+}
+
+impl Widest {
+    fn include(&mut self, row: &Row) {
+        let wide = |text: &str| text::width(&text::sanitized(text));
+        let (class, file) = row.video.split_once('/').unwrap_or(("", &row.video));
+        self.file = self.file.max(wide(file));
+        self.class = self.class.max(wide(class));
+        self.reason = self.reason.max(row.reason.as_deref().map_or(0, wide));
+    }
 }
 
 impl VideoTable {
@@ -88,6 +108,11 @@ impl VideoTable {
         self.top
     }
 
+    /// Of all rows seen with this filter and order, so that the columns of the screen do not move with each line scrolled.
+    pub(super) fn widest(&self) -> Widest {
+        self.widest
+    }
+
     /// The start of a range of marks.
     pub(super) fn range(&self) -> Option<usize> {
         self.range
@@ -128,6 +153,7 @@ impl VideoTable {
         (self.filter, self.sort) = (filter, sort);
         self.generation += 1;
         self.known = false;
+        self.widest = Widest::default();
         self.range = None;
         self.leaving = None;
         self.anchor_hidden = false;
@@ -251,6 +277,7 @@ impl VideoTable {
             return;
         }
         (self.in_flight, self.known) = (false, true);
+        rows.iter().for_each(|row| self.widest.include(row));
         (self.total, self.offset, self.rows) = (total, offset, rows);
         self.selected = self.selected.min(total.saturating_sub(1));
         self.scroll_to_cursor();

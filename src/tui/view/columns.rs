@@ -1,6 +1,7 @@
 //! The columns of the video table: which ones fit, how wide they are, and how to sort by them.
 
 use crate::protocol::row::Column;
+use crate::tui::table::Widest;
 
 /// The columns to sort by, from left to right, each with its key and name.
 pub(crate) const SORTED: &[(Column, char, &str)] = &[
@@ -90,8 +91,8 @@ pub(crate) enum ClassColumn {
     Sorted,
 }
 
-/// The columns that fit into `room` with their widths. One space separates two columns.
-pub(crate) fn fit(room: usize, class: ClassColumn) -> Vec<(TableColumn, usize)> {
+/// The columns that fit into `room` with their widths. One space separates two columns. `widest` is what the texts need.
+pub(crate) fn fit(room: usize, class: ClassColumn, widest: Widest) -> Vec<(TableColumn, usize)> {
     use TableColumn::{Attempts, Class, Codec, Length, Mark, Picture, Reason, Size, State, Video};
     let mut columns = vec![Mark, State, Video, Class, Length, Picture, Codec, Size, Attempts, Reason];
     columns.retain(|column| *column != Class || class != ClassColumn::Useless);
@@ -110,38 +111,93 @@ pub(crate) fn fit(room: usize, class: ClassColumn) -> Vec<(TableColumn, usize)> 
     {
         columns.retain(|column| *column != Class);
     }
-    let spare = room.saturating_sub(needs(&columns));
-    let has = |column| columns.contains(&column);
-    // Spare width goes to the reason until it is readable, then to the names up to what they need, then to the reason
-    // again.
-    let readable = if has(Reason) { spare.min(READABLE_REASON - Reason.width()) } else { 0 };
-    let video = if has(Reason) { ((spare - readable) / 3).min(18) } else { spare };
-    let names = if has(Class) && has(Reason) { ((spare - readable) / 6).min(14) } else { 0 };
-    let why = if has(Reason) { spare - video - names } else { 0 };
-    let more = |column| match column {
-        Video => video,
-        Class => names,
-        Reason => why,
-        _ => 0,
-    };
+    let more = shares(room.saturating_sub(needs(&columns)), &columns, widest);
     let fits = |column: &TableColumn| (*column, (column.width() + more(*column)).min(room));
     columns.iter().map(fits).collect()
+}
+
+/// How the spare columns are shared: the reason gets what it needs until it is readable. Then the names get what they need, up
+/// to a part of the rest if the reason needs more too. What nothing needs is at the right end.
+fn shares(spare: usize, columns: &[TableColumn], widest: Widest) -> impl Fn(TableColumn) -> usize {
+    use TableColumn::{Class, Reason, Video};
+    let needs = |column: TableColumn, wide: usize| match columns.contains(&column) {
+        true => wide.saturating_sub(column.width()),
+        false => 0,
+    };
+    let (of_video, of_class) = (needs(Video, widest.file), needs(Class, widest.class));
+    let of_reason = needs(Reason, widest.reason);
+    let readable = spare.min(of_reason).min(READABLE_REASON - Reason.width());
+    let rest = spare - readable;
+    let mut video = of_video.min(rest / 3);
+    let mut class = of_class.min(rest / 6);
+    let mut why = readable + (of_reason - readable).min(rest - video - class);
+    let left = spare - video - class - why;
+    let more = left.min(of_video - video);
+    video += more;
+    let left = left - more;
+    let more = left.min(of_class - class);
+    class += more;
+    match columns.contains(&Reason) {
+        true => why += left - more,
+        false => video += left - more,
+    }
+    move |column| match column {
+        Video => video,
+        Class => class,
+        Reason => why,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SHORT: Widest = Widest { file: 15, class: 12, reason: 10 };
+    const LONG: Widest = Widest { file: 60, class: 30, reason: 200 };
+
+    /// The widths of the names, the classes and the reasons.
+    fn widths(room: usize, widest: Widest) -> [usize; 3] {
+        let columns = fit(room, ClassColumn::Useful, widest);
+        let of = |wanted| columns.iter().find(|(column, _)| *column == wanted).map_or(0, |(_, width)| *width);
+        [TableColumn::Video, TableColumn::Class, TableColumn::Reason].map(of)
+    }
+
+    #[test]
+    fn nothing_is_cut_beside_blank_columns() {
+        for room in 60..300 {
+            for widest in [
+                Widest { file: 60, ..SHORT },
+                Widest { class: 40, ..SHORT },
+                Widest { reason: 90, ..SHORT },
+                Widest { file: 30, class: 30, reason: 30 },
+                LONG,
+            ] {
+                let needed = [widest.file, widest.class, widest.reason];
+                let widths = widths(room, widest);
+                let is_cut = |place: usize| widths[place] > 0 && widths[place] < needed[place];
+                let is_blank = |place: usize, least: usize| widths[place] > needed[place].max(least);
+                let cut = (0..3).any(is_cut);
+                let blank = is_blank(0, 18) || is_blank(1, 16) || is_blank(2, 12);
+                assert!(!(cut && blank), "{room}: {widths:?} of {needed:?}");
+            }
+        }
+        let all = widths(200, LONG);
+        assert!(all[2] > all[0] && all[0] > 30, "the reason gets most, and the names enough: {all:?}");
+    }
+
     #[test]
     fn columns_are_dropped_in_order_and_fill_the_width() {
-        let names =
-            |room| fit(room, ClassColumn::Useful).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>();
+        let names = |room| {
+            fit(room, ClassColumn::Useful, LONG).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>()
+        };
         assert_eq!(names(200).len(), 10);
         assert_eq!(names(78), ["", "State", "Video", "Length", "Tries", "Why"]);
         assert_eq!(names(50), ["", "State", "Video", "Why"]);
         assert_eq!(names(38), ["", "State", "Video"]);
-        let sorted =
-            |room| fit(room, ClassColumn::Sorted).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>();
+        let sorted = |room| {
+            fit(room, ClassColumn::Sorted, LONG).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>()
+        };
         assert_eq!(
             sorted(78),
             ["", "State", "Video", "Class", "Length", "Why"],
@@ -150,12 +206,12 @@ mod tests {
         assert_eq!(sorted(36), ["Video", "Class"]);
         for room in 20..300 {
             for class in [ClassColumn::Useless, ClassColumn::Useful, ClassColumn::Sorted] {
-                let columns = fit(room, class);
+                let columns = fit(room, class, LONG);
                 let width: usize = columns.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
                 assert_eq!(width, room, "{columns:?}");
             }
         }
-        assert_eq!(fit(3, ClassColumn::Useful), [(TableColumn::Video, 3)]);
+        assert_eq!(fit(3, ClassColumn::Useful, LONG), [(TableColumn::Video, 3)]);
     }
 
     #[test]

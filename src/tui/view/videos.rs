@@ -80,7 +80,7 @@ pub(crate) fn columns(app: &App, room: usize) -> Vec<(TableColumn, usize)> {
         (None, Column::Name) => ClassColumn::Sorted,
         (None, _) => ClassColumn::Useful,
     };
-    fit(room, class)
+    fit(room, class, app.videos.widest())
 }
 
 fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
