@@ -85,7 +85,7 @@ mod tests {
         };
         assert_eq!(found("theme"), [Action::Theme]);
         assert_eq!(found("colour").first(), Some(&Action::Theme));
-        assert_eq!(found("copy path"), [Action::YankPath]);
+        assert_eq!(found("copy path"), [Action::CopyPath]);
         assert_eq!(found("path copy"), found("copy path"), "the order of the words does not matter");
         assert!(found("log").contains(&Action::PaneLog));
         assert_eq!(found("qit").first(), Some(&Action::Quit), "a missing letter in a name");

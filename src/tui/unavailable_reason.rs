@@ -60,15 +60,15 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         }
         A::Unmark => app.marks.is_empty().then(|| "nothing is marked".into()),
         A::Retry => retry(app),
-        A::Exclude | A::Mark | A::Yank | A::YankPath | A::YankReason if app.videos.current().is_none() => {
+        A::Exclude | A::Mark | A::CopyName | A::CopyPath | A::CopyReason if app.videos.current().is_none() => {
             Some("no video is here".into())
         }
-        A::YankReason if app.videos.current().is_some_and(|row| row.reason.is_none()) => {
+        A::CopyReason if app.videos.current().is_some_and(|row| row.reason.is_none()) => {
             Some("nothing went wrong with this video".into())
         }
-        A::YankLine | A::YankLog if app.log.current().is_none() => Some("no line is here".into()),
+        A::CopyLine | A::CopyLog if app.log.current().is_none() => Some("no line is here".into()),
         A::Range | A::MarkAll | A::Invert if app.videos.total() == 0 => Some("no video is here".into()),
-        A::YankPath => app
+        A::CopyPath => app
             .videos
             .current()
             .filter(|row| row.state == RowState::Missing)

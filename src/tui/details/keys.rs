@@ -20,10 +20,10 @@ pub(crate) fn is_details_action(action: Action) -> bool {
             | A::Exclude
             | A::PreviousVideo
             | A::NextVideo
-            | A::Yank
-            | A::YankPath
-            | A::YankReason
-            | A::YankDetails
+            | A::CopyName
+            | A::CopyPath
+            | A::CopyReason
+            | A::CopyDetails
             | A::Up
             | A::Down
             | A::HalfUp
@@ -44,10 +44,10 @@ pub(super) fn is_excluded(details: &Details) -> bool {
 pub(crate) fn unavailable_reason(action: Action, details: &Details, is_active: bool) -> Option<&'static str> {
     match (action, details.row.state) {
         (Action::Still, _) if details.path.is_none() => Some("no picture: the file is not on disk"),
-        (Action::YankPath, _) if details.path.is_none() && details.feature.is_none() => {
+        (Action::CopyPath, _) if details.path.is_none() && details.feature.is_none() => {
             Some("no path: the file is not on disk")
         }
-        (Action::YankReason, _) if details.row.reason.is_none() && details.attempts.is_empty() => {
+        (Action::CopyReason, _) if details.row.reason.is_none() && details.attempts.is_empty() => {
             Some("nothing went wrong with this video")
         }
         (Action::Retry, RowState::Running) => Some("it is being extracted now"),
@@ -80,7 +80,7 @@ pub(super) fn hints(
         let wide = text::width(&key) + text::width(short) + 3;
         let off = unavailable_reason(line.action, details, is_active).is_some();
         // What can never apply to this video is left out.
-        let never = off && matches!(line.action, Action::Still | Action::YankReason);
+        let never = off && matches!(line.action, Action::Still | Action::CopyReason);
         if used + wide > room || never {
             continue;
         }

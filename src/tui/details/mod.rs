@@ -179,12 +179,12 @@ impl DetailsView {
             Action::NextVideo => return Outcome::Next,
             Action::Retry => return Outcome::Retry,
             Action::Exclude => return Outcome::Exclude { undo: keys::is_excluded(&self.details) },
-            Action::Yank => return Outcome::Copy(self.video().to_owned()),
-            Action::YankPath => {
+            Action::CopyName => return Outcome::Copy(self.video().to_owned()),
+            Action::CopyPath => {
                 return self.path().map_or(Outcome::Ignored, |path| Outcome::Copy(path.display().to_string()));
             }
-            Action::YankReason => return Outcome::CopyNamed { what: "the error", text: self.error_text() },
-            Action::YankDetails => return Outcome::CopyNamed { what: "the details", text: self.text() },
+            Action::CopyReason => return Outcome::CopyNamed { what: "the error", text: self.error_text() },
+            Action::CopyDetails => return Outcome::CopyNamed { what: "the details", text: self.text() },
             Action::Still if matches!(self.still, Still::Loaded(_) | Still::Failed(_)) => {
                 self.still = Still::None;
                 return Outcome::Moved;

@@ -77,15 +77,15 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         | A::SortRight
         | A::Retry
         | A::Exclude
-        | A::Yank
-        | A::YankPath
-        | A::YankReason => videos::act(app, action, effects),
-        A::YankLine => {
+        | A::CopyName
+        | A::CopyPath
+        | A::CopyReason => videos::act(app, action, effects),
+        A::CopyLine => {
             if let Some(line) = app.log.current().map(|entry| entry.line()) {
                 app.copy("the line", line, effects);
             }
         }
-        A::YankLog => {
+        A::CopyLog => {
             let text = app.log.shown_text();
             let lines = text::plural(app.log.count() as u64, "line", "lines");
             app.copy(&lines, text, effects);
@@ -93,7 +93,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::ShowLog => effects.push(Effect::ShowLog),
         // These belong to the details, which are not open, and to the form.
         A::Close
-        | A::YankDetails
+        | A::CopyDetails
         | A::Still
         | A::PreviousVideo
         | A::NextVideo

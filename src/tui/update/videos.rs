@@ -36,8 +36,8 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::SortRight => next_column(app, 1),
         A::Retry => retry(app, effects),
         A::Exclude => exclude(app, effects),
-        A::Yank | A::YankPath => yank(app, action == A::YankPath, effects),
-        A::YankReason => {
+        A::CopyName | A::CopyPath => copy(app, action == A::CopyPath, effects),
+        A::CopyReason => {
             if let Some(reason) = app.videos.current().and_then(|row| row.reason.clone()) {
                 app.copy("the reason", reason, effects);
             }
@@ -331,7 +331,7 @@ fn exclude_these(app: &mut App, target: &Target, back: bool, effects: &mut Vec<E
     app.modals.push(Modal::Menu(Menu::question("Exclude", question, yes, group)));
 }
 
-fn yank(app: &mut App, path: bool, effects: &mut Vec<Effect>) {
+fn copy(app: &mut App, path: bool, effects: &mut Vec<Effect>) {
     let Some(row) = app.videos.current() else { return };
     let copied = match (path, app.welcome()) {
         (true, Some(welcome)) => welcome.root.join(&row.video).display().to_string(),
