@@ -67,6 +67,9 @@ impl TableColumn {
 /// The width at which the start of most reasons is readable.
 const READABLE_REASON: usize = 26;
 
+/// Names that lack no more than this are shown whole before anything else.
+const FEW: usize = 6;
+
 /// The order in which columns are dropped when the table gets narrower.
 const DROP_ORDER: [TableColumn; 9] = [
     TableColumn::Codec,
@@ -116,7 +119,7 @@ pub(crate) fn fit(room: usize, class: ClassColumn, widest: Widest) -> Vec<(Table
     columns.iter().map(fits).collect()
 }
 
-/// How the spare columns are shared: the reason gets what it needs until it is readable. Then the names get what they need, up
+/// How the spare columns are shared: names that lack a few columns get them. The reason gets what it needs until it is readable. Then the names get what they need, up
 /// to a part of the rest if the reason needs more too. What nothing needs is at the right end.
 fn shares(spare: usize, columns: &[TableColumn], widest: Widest) -> impl Fn(TableColumn) -> usize {
     use TableColumn::{Class, Reason, Video};
@@ -126,6 +129,8 @@ fn shares(spare: usize, columns: &[TableColumn], widest: Widest) -> impl Fn(Tabl
     };
     let (of_video, of_class) = (needs(Video, widest.file), needs(Class, widest.class));
     let of_reason = needs(Reason, widest.reason);
+    let few = if of_video <= FEW { spare.min(of_video) } else { 0 };
+    let (spare, of_video) = (spare - few, of_video - few);
     let readable = spare.min(of_reason).min(READABLE_REASON - Reason.width());
     let rest = spare - readable;
     let mut video = of_video.min(rest / 3);
@@ -142,7 +147,7 @@ fn shares(spare: usize, columns: &[TableColumn], widest: Widest) -> impl Fn(Tabl
         false => video += left - more,
     }
     move |column| match column {
-        Video => video,
+        Video => few + video,
         Class => class,
         Reason => why,
         _ => 0,
@@ -182,6 +187,8 @@ mod tests {
                 assert!(!(cut && blank), "{room}: {widths:?} of {needed:?}");
             }
         }
+        let names = Widest { file: 22, ..LONG };
+        assert_eq!(widths(78, names)[0], 22, "a longer extension is visible at 80 columns too");
         let all = widths(200, LONG);
         assert!(all[2] > all[0] && all[0] > 30, "the reason gets most, and the names enough: {all:?}");
     }
