@@ -1,4 +1,4 @@
-//! Saving: which values are written, and when.
+//! Saving: which values are written, and when; and where the form begins.
 
 use super::write::WriteRequest;
 use super::{Effect, Field, Notice, Setup, Verdict, expanded};
@@ -9,6 +9,11 @@ impl Setup {
     /// The fields whose values differ from those in force.
     pub(in crate::tui) fn changed_fields(&self) -> Vec<Field> {
         self.shown().iter().copied().filter(|field| self.state(*field).is_changed()).collect()
+    }
+
+    /// Begins with another field than the first.
+    pub(in crate::tui) fn focus_on(&mut self, field: Field) {
+        self.focus = field.index();
     }
 
     /// Writes the configuration, focuses an invalid field, or waits for running checks.

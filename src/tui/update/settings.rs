@@ -12,13 +12,16 @@ use crate::tui::modal::Modal;
 use crate::tui::reopening::{NewSettings, Reopening};
 use crate::tui::setup::blocking::Answer;
 use crate::tui::setup::in_force::InForce;
-use crate::tui::setup::{self, Setup};
+use crate::tui::setup::{self, Field, Setup};
 
 /// Opens the form. Until its values are read nothing is shown, which takes a moment.
 pub(super) fn read(app: &mut App, read: Result<Box<InForce>, String>, effects: &mut Vec<Effect>) {
     match read {
         Ok(in_force) => {
-            let (form, asked) = Setup::of_settings(app.keymap.clone(), setup::home(), *in_force);
+            let (mut form, asked) = Setup::of_settings(app.keymap.clone(), setup::home(), *in_force);
+            if app.snapshot().is_some_and(|snapshot| snapshot.needs.is_some()) {
+                form.focus_on(Field::Checkpoint);
+            }
             app.modals.retain(|modal| !matches!(modal, Modal::Settings(_)));
             app.modals.push(Modal::Settings(Box::new(form)));
             carry_out(app, asked, effects);

@@ -18,7 +18,7 @@ fn from_missing_weights_through_the_settings_to_a_run() {
     screen.shows("no-such.pth");
     screen.shows("Press , for the settings");
     screen.press(",", "takes effect at once");
-    screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
+    screen.shows("▸ checkpoint");
     screen.shows("no such file; type published");
     // Typing replaces the value.
     screen.press("seeded", "seeded weights");
@@ -45,7 +45,7 @@ fn settings_of_the_command_line_are_shown_and_replaced() {
     screen.shows("ready to start");
     let form = screen.press(",", "command line");
     assert!(form.lines().any(|line| line.contains("no-such.pth") && line.contains("command line")), "{form}");
-    screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
+    screen.shows("▸ checkpoint");
     screen.press("seeded", "seeded weights");
     screen.send("\x13");
     screen.shows("new settings in use: checkpoint");
