@@ -30,8 +30,9 @@ CARRIED = [("360p", 1800, 3), ("720p", 900, 3)]
 CARRIED_COPIES = {"fp32": 20, "tf32": 60, "bf16": 100, "fp16": 100}
 # A measurement that has less time than this is left out.
 LEAST_SECONDS = 5
-# Clips of the videos to compare there: the CPU, which computes the reference, may have few cores.
-CARRIED_CLIPS = 16
+# Clips of the videos to compare there: the CPU, which computes the reference, may have few cores. With --devices cpu it also computes
+# what is compared, which takes longer than on a GPU.
+CARRIED_CLIPS, CARRIED_CLIPS_ON_CPU = 16, 4
 
 
 class Way(NamedTuple):
@@ -66,7 +67,8 @@ class Bench:
         self.bin = self.programs.bin
         self.budget = Budget(arguments.minutes)
         self.clips = 8 if arguments.quick else 100
-        self.compared_clips = min(self.clips, CARRIED_CLIPS) if self.prebuilt else self.clips
+        few = CARRIED_CLIPS if self.gpu is not None else CARRIED_CLIPS_ON_CPU
+        self.compared_clips = min(self.clips, few) if self.prebuilt else self.clips
         self.short: list[Path] = []
         self.long: list[Path] = []
         self.peer = None
@@ -227,6 +229,7 @@ class Bench:
 
     def fed(self, precision: str, seconds: float | None) -> None:
         """Measures the network alone, in plain PyTorch, too, if MMAction2 is missing, and the peak of the device's matrix units."""
+        budget = Budget(None if seconds is None else seconds / 60)
         environment = dict(os.environ)
         if self.gpu is not None:
             lib = str(self.torch / "lib")
@@ -237,14 +240,14 @@ class Bench:
         ways = [(precision, []), (f"{precision}, convolutions not fused", ["--unfused"])]
         for name, more in ways[:1] if self.prebuilt else ways:
             words = ["--device", self.device, "--precision", precision, "--threads", cores(), *more]
-            self.found["fed"][name] = self.programs.network(words, environment, seconds)
+            self.found["fed"][name] = self.programs.network(words, environment, budget.left())
             print(f"the network alone, {name}: {self.found['fed'][name]['clips_per_s']:.2f} clips/s", flush=True)
         if self.peer or self.torch is None:
             return
         ours, few = self.found["fed"][precision], self.gpu is None
         command = [sys.executable, Path(__file__).with_name("plain_torch.py"), self.checkpoint, "--device", self.device]
         command += ["--precision", precision, *(["--clips", 2, "--seconds", 3] if few else [])]
-        took = json.loads(self.programs.run(command, environment | {"PYTHONPATH": str(self.torch.parent)}, seconds))
+        took = json.loads(self.programs.run(command, environment | {"PYTHONPATH": str(self.torch.parent)}, budget.left()))
         speed = took["clips_per_s"]
         self.found["fed"][f"{precision}, plain PyTorch"] = {
             **ours, "clips_per_s": speed, "tflops": ours["tflops"] * speed / ours["clips_per_s"], "share": ours["share"] * speed / ours["clips_per_s"]}

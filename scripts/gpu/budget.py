@@ -7,9 +7,13 @@ class Late(Exception):
     """A step was stopped because its time was over."""
 
 
+# What is left of the time when the last step is stopped: programs need a moment to end, and results to be written.
+RESERVE = 0.03
+
+
 class Budget:
     def __init__(self, minutes: float | None):
-        self.end = None if minutes is None else time.monotonic() + minutes * 60
+        self.end = None if minutes is None else time.monotonic() + minutes * 60 * (1 - RESERVE)
 
     def left(self) -> float | None:
         """Seconds; None: any number."""

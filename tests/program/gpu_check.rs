@@ -139,6 +139,11 @@ fn the_check_ends_in_time_and_says_what_is_missing() {
         assert!(said.contains(&format!("**NOT FINISHED** in time: {late}")), "{said}");
     }
     assert!(said.contains("A check failed, so nothing was measured"), "{said}");
+    // A CPU takes long to compare, so few clips are enough.
+    for (recipe, clips) in [("fp32", "\nclips = 100 "), ("fp32-compared", "\nclips = 4 ")] {
+        let recipe = fs::read_to_string(work.join(format!("{recipe}.toml"))).unwrap();
+        assert!(recipe.contains(clips), "{recipe}");
+    }
 }
 
 /// A measurement that is stopped keeps what it has, and leaves time to the others.
