@@ -68,3 +68,18 @@ fn a_check_moves_nothing_in_the_header_and_hides_no_name() {
     let place = |head: &String| head.find("deep check").unwrap();
     assert!(heads.iter().all(|head| head.contains("hacs ") && place(head) == place(&heads[0])), "{heads:#?}");
 }
+
+#[test]
+fn missing_weights_lead_to_the_settings() {
+    use crate::tui::update::Effect;
+    let mut harness = running(80, 24, failing(), gpus(0));
+    harness.snapshot.phase = Phase::Waiting;
+    harness.snapshot.needs = Some("extraction needs weights: no such file\n".into());
+    harness.refresh();
+    harness.press("s");
+    assert!(harness.commands.is_empty(), "the engine would refuse it");
+    assert!(harness.shows("extraction needs weights") && harness.shows(", settings"), "{}", harness.screen());
+    harness.press(",");
+    assert_eq!(harness.effects.last(), Some(&Effect::ReadSettings));
+    assert!(harness.app.modals.is_empty());
+}

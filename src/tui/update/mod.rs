@@ -312,7 +312,8 @@ impl App {
 
     /// The same for a problem that the settings may solve.
     pub(super) fn notice_about_settings(&mut self, title: &str, text: impl Into<String>) {
-        let text = format!("{}\n\nPress {} for the settings.", text.into(), self.keymap.key_text(Action::Settings));
+        let (text, key) = (text.into(), self.keymap.key_text(Action::Settings));
+        let text = format!("{}\n\nPress {key} for the settings.", text.trim_end());
         self.modals.push(Modal::Notice { title: title.into(), text, offers_settings: true, scroll: Cell::default() });
         self.touch(Dirty::Now);
     }

@@ -165,7 +165,7 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
         Connection::Gone { reason } => {
             let start = app.keymap.key_text(crate::tui::action::Action::StartPause);
             let quit = app.keymap.key_text(crate::tui::action::Action::Quit);
-            format!("The engine has exited: {reason}. Press {start} to start it and the run, {quit} to quit.")
+            format!("No engine: {reason}. Press {start} to start one and the run, {quit} to quit.")
         }
         Connection::Lost { reason } => format!("Lost the connection to the engine ({reason}); reconnecting …"),
         Connection::Connecting => "Starting the engine …".to_owned(),
