@@ -162,11 +162,23 @@ print([budget.share(steps) for steps in (1, 2, 4, 10)])
 endless = \"echo '{}'; while echo '{\\\"event\\\": 1}'; do sleep 0.01; done\"
 took = run(['sh', '-c', endless], lambda event: True, Path(sys.argv[1]), seconds=2)
 print(took.stopped, len(took.events) > 1)
+import contextlib, io, json
+from types import SimpleNamespace
+from bench import Bench
+print(Budget(1).left() < 59)
+times, speeds = [], {'clips_per_s': 1.0, 'tflops': 1.0, 'share': 1.0, 'torch': ''}
+network = lambda words, environment, seconds: (times.append(seconds), speeds)[1]
+plain = lambda command, environment, seconds: (times.append(seconds), json.dumps(speeds))[1]
+programs = SimpleNamespace(network=network, run=plain)
+stub = SimpleNamespace(gpu=None, peer=None, prebuilt=True, torch=Path('t'), device='cpu', checkpoint='c', found={'fed': {}}, programs=programs)
+with contextlib.redirect_stdout(io.StringIO()):
+    Bench.fed(stub, 'fp32', 10.0)
+print(times[1] < times[0] < 10)
 ";
     let (dir, log) = (made_up(FAILS), tempfile::NamedTempFile::new().unwrap());
     let output = run(Path::new("python3"), &["-c", program, log.path().to_str().unwrap()], dir.path());
     let said = String::from_utf8(output.stdout).unwrap();
-    let expected = "[None, None]\n[60.0, 60.0, 30.0, 12.0]\nTrue True\n";
+    let expected = "[None, None]\n[60.0, 60.0, 30.0, 12.0]\nTrue True\nTrue\nTrue\n";
     assert_eq!(said, expected, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
