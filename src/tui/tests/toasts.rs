@@ -86,6 +86,9 @@ fn toasts_stand_beside_each_other_and_problems_come_first() {
     // Over an overlay they are in the last line, and esc removes them there too.
     harness.press("?");
     assert!(harness.screen().lines().last().unwrap().contains("disk full"), "{}", harness.screen());
+    harness.app.toasts.show(harness.app.now, Level::Problem, "a long message ".repeat(20));
+    let last = harness.screen().lines().last().unwrap().trim_end().to_owned();
+    assert!(last.contains("a long message") && last.ends_with('…'), "one line that says that there is more: {last}");
     harness.press("esc");
     assert!(harness.app.toasts.shown().is_empty());
 }

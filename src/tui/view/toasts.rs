@@ -18,7 +18,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         Some(place) => place,
         None => Rect { y: area.bottom().saturating_sub(1), height: 1, ..area },
     };
-    for (row, words) in (place.y..place.bottom()).zip(arranged(app, place.width)) {
+    let mut lines = arranged(app, place.width);
+    // A message of which not all lines are visible says so.
+    let cut = lines.get(usize::from(place.height)).and_then(|line| line.first()).is_some_and(|words| !words.is_first);
+    if cut && let Some(words) = lines.get_mut(usize::from(place.height) - 1).and_then(|line| line.last_mut()) {
+        words.text = format!("{} {}", words.text.trim_end(), app.options.theme.ellipsis());
+    }
+    for (row, words) in (place.y..place.bottom()).zip(lines) {
         let mut right = Rect { y: row, height: 1, ..place };
         for words in words {
             right.width = one(app, &words, right, buffer).saturating_sub(right.x);
