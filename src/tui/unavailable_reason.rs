@@ -41,10 +41,8 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         A::RetryAll => (counts.failed == 0).then(|| "no video has failed".into()),
         A::WriteMissing => match app.welcome().and_then(|welcome| welcome.manifest.as_ref()) {
             None => {
-                let key = app.keymap.key_text(action);
-                Some(format!(
-                    "{key} needs a list of expected videos; none is set: name one with --manifest or in config.toml"
-                ))
+                let [key, settings] = [action, Action::Settings].map(|action| app.keymap.key_text(action));
+                Some(format!("{key} needs a list of expected videos; name one in the settings ({settings})"))
             }
             Some(_) => None,
         },

@@ -196,7 +196,7 @@ fn an_unavailable_key_shows_the_reason() {
     let mut welcome = welcome();
     welcome.manifest = None;
     no_manifest.app.connection = Connection::Up(Box::new(welcome));
-    says(no_manifest, "m", "m needs a list of expected videos; none is set");
+    says(no_manifest, "m", "m needs a list of expected videos; name one in the settings (,)");
 }
 
 #[test]
