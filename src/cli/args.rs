@@ -359,8 +359,8 @@ pub struct TuneArgs {
     config: ConfigArgs,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Seconds per measurement, up to 3600
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
+    /// Seconds per measurement, 1 to 3600
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
 use reeldeck_common::atomic::{self, Owner};
@@ -28,8 +29,15 @@ pub(crate) fn edit(path: &Path, changes: &[Change]) -> Result<(), String> {
     let file = &fs::canonicalize(path).map_err(|error| failed(error.to_string()))?;
     let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
     let text = edited(&text, changes).map_err(failed)?;
-    atomic::write(file, &Owner::this_process(), |writer| writer.write_all(text.as_bytes()))
-        .map_err(|error| failed(error.to_string()))
+    let written = fs::metadata(file).and_then(|before| {
+        atomic::write(file, &Owner::this_process(), |writer| {
+            // The file may have a password in an address, and may belong to another user.
+            writer.get_ref().set_permissions(before.permissions())?;
+            let _ = fchown(writer.get_ref(), Some(before.uid()), Some(before.gid()));
+            writer.write_all(text.as_bytes())
+        })
+    });
+    written.map_err(|error| failed(error.to_string()))
 }
 
 /// The text with the changes.
@@ -56,7 +64,9 @@ pub(crate) fn edited(text: &str, changes: &[Change]) -> Result<String, String> {
             }
         }
     }
-    Ok(document.to_string())
+    let after = document.to_string();
+    // The parser reads both kinds of line ends and writes one.
+    Ok(if text.contains("\r\n") { after.replace("\r\n", "\n").replace('\n', "\r\n") } else { after })
 }
 
 #[cfg(test)]
@@ -78,6 +88,7 @@ mod tests {
                 "[tui]\n# theme = \"x\"\ntheme = \"night\"  # daylight\n[tui.keys]\ntheme = \"t\"\n",
             ),
             ("tui = { bell = true }\n", "tui = { bell = true , theme = \"night\" }\n"),
+            ("a = 1\r\n[tui]\r\n", "a = 1\r\n[tui]\r\ntheme = \"night\"\r\n"),
             ("tui.theme = \"paper\" # mine\n", "tui.theme = \"night\" # mine\n"),
             ("a = '''\n[tui]\n'''\n", "a = '''\n[tui]\n'''\n\n[tui]\ntheme = \"night\"\n"),
         ] {
@@ -102,6 +113,19 @@ mod tests {
         ];
         let after = "# mine\nroot = '/mnt/\"a\"'   # the videos\ncheckpoint = \"seeded\"\n\n[manifest] # HACS\nprefix = \"v_\"\npath = \"m.json\"\n";
         assert_eq!(edited(before, &changes).as_deref(), Ok(after));
+    }
+
+    #[test]
+    fn the_rights_of_the_file_stay() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, "").unwrap();
+        for mode in [0o600, 0o664] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            edit(&path, &theme()).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
+        }
     }
 
     #[test]

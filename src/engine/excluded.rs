@@ -27,6 +27,8 @@ pub(crate) fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
         Err(error) => return Err(error),
     };
     let text = String::from_utf8_lossy(&bytes);
+    // An editor may have written a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.lines().filter_map(|line| VideoName::new(line).ok()).collect())
 }
 
@@ -75,7 +77,7 @@ mod tests {
         change(dir.path(), &owner, &names[..1], true).unwrap();
         assert_eq!(read(dir.path()).unwrap(), names[1..].iter().cloned().collect());
         assert_eq!(std::fs::read_to_string(path(dir.path())).unwrap(), "A/1\nB c/v é.mp4\n");
-        std::fs::write(path(dir.path()), "A/1\n\n../x\n/nonsense\n").unwrap();
+        std::fs::write(path(dir.path()), "\u{feff}A/1\n\n../x\n/nonsense\n").unwrap();
         assert_eq!(read(dir.path()).unwrap().len(), 1);
         std::fs::remove_file(path(dir.path())).unwrap();
         std::fs::create_dir(path(dir.path())).unwrap();

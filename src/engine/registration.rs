@@ -129,6 +129,7 @@ impl Registration {
             place: place(),
             job: job(),
             videos: vec![],
+            terms: String::new(),
             report: None,
         };
         let (file, inherited) = open_locked(&path).map_err(failed)?;
@@ -196,12 +197,14 @@ impl Registration {
         write_holder(&held.file, &held.holder)
     }
 
-    /// Tells other engines some videos of the dataset, and writes a heartbeat.
+    /// Tells other engines some videos of the dataset and the terms of the recipe, and writes a heartbeat.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn tell_videos(&self, videos: &[KnownVideo]) -> io::Result<()> {
-        self.held().holder.videos = videos.to_vec();
+    pub(crate) fn tell_videos(&self, videos: &[KnownVideo], terms: &str) -> io::Result<()> {
+        let mut held = self.held();
+        (held.holder.videos, held.holder.terms) = (videos.to_vec(), terms.to_owned());
+        drop(held);
         self.beat()
     }
 

@@ -56,6 +56,10 @@ pub struct Holder {
     /// Some of its videos, the same ones for each engine of a dataset.
     #[serde(default)]
     pub videos: Vec<KnownVideo>,
+    /// What its recipe says beyond the name of the feature set: the outputs, and how much damage is accepted. Empty before it has read
+    /// its videos.
+    #[serde(default)]
+    pub terms: String,
     /// What it does; none from an older version.
     #[serde(default)]
     pub report: Option<EngineReport>,
@@ -230,6 +234,7 @@ pub(crate) fn read_holder(path: &Path) -> Option<Holder> {
         id: printable(&holder.id),
         host: printable(&holder.host),
         tool: printable(&holder.tool),
+        terms: printable(&holder.terms),
         job: holder.job.as_deref().map(printable),
         report: holder.report.map(EngineReport::checked),
         ..holder
@@ -257,6 +262,7 @@ pub(crate) mod tests {
             place: String::new(),
             job: None,
             videos: vec![],
+            terms: String::new(),
             report: None,
         }
     }

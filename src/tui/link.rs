@@ -29,6 +29,9 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// An engine that reads nothing for this long while requests wait counts as lost.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After this time without a message, the engine is asked for one. If none comes for as long again, it counts as hung.
+const SILENCE: Duration = Duration::from_secs(8);
+
 /// The pause between two attempts to find an engine.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -115,14 +118,14 @@ async fn talk(
     requests: &mut mpsc::UnboundedReceiver<LinkRequest>,
     events: &mpsc::Sender<LinkEvent>,
 ) -> io::Result<()> {
-    exchange(UnixStream::connect(&socket).await?, requests, events, WRITE_TIMEOUT).await
+    exchange(UnixStream::connect(&socket).await?, requests, events, [WRITE_TIMEOUT, SILENCE]).await
 }
 
 async fn exchange(
     stream: UnixStream,
     requests: &mut mpsc::UnboundedReceiver<LinkRequest>,
     events: &mpsc::Sender<LinkEvent>,
-    write_timeout: Duration,
+    [write_timeout, silence]: [Duration; 2],
 ) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut messages = LineReader::new(BufReader::with_capacity(1 << 16, reader), MAX_LINE);
@@ -140,16 +143,29 @@ async fn exchange(
     }
     // Both directions are polled at the same time. If a request had to be written before the next message is read, an
     // engine that is itself blocked on writing would never read that request.
+    let (ask, asked) = mpsc::unbounded_channel();
     tokio::select! {
-        received = receive(&mut messages, events) => received,
-        sent = send(&mut writer, requests, write_timeout) => sent,
+        received = receive(&mut messages, events, &ask, silence) => received,
+        sent = send(&mut writer, requests, asked, write_timeout) => sent,
     }
 }
 
-/// Passes messages on until the window closes.
-async fn receive(messages: &mut Messages, events: &mpsc::Sender<LinkEvent>) -> io::Result<()> {
+/// Passes messages on until the window closes. An engine sends nothing while nothing changes, so a silent one is asked for its state.
+async fn receive(
+    messages: &mut Messages,
+    events: &mpsc::Sender<LinkEvent>,
+    ask: &mpsc::UnboundedSender<ToEngine>,
+    silence: Duration,
+) -> io::Result<()> {
+    let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not respond");
     loop {
-        let message = read(messages).await?;
+        let message = match tokio::time::timeout(silence, read(messages)).await {
+            Ok(message) => message?,
+            Err(_) => {
+                let _ = ask.send(ToEngine::Snapshot { id: 0 });
+                tokio::time::timeout(silence, read(messages)).await.map_err(hung)??
+            }
+        };
         if events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
             return Ok(());
         }
@@ -160,14 +176,20 @@ async fn receive(messages: &mut Messages, events: &mpsc::Sender<LinkEvent>) -> i
 async fn send(
     writer: &mut OwnedWriteHalf,
     requests: &mut mpsc::UnboundedReceiver<LinkRequest>,
+    mut asked: mpsc::UnboundedReceiver<ToEngine>,
     write_timeout: Duration,
 ) -> io::Result<()> {
-    while let Some(request) = requests.recv().await {
-        if let LinkRequest::Send(request) = request {
-            write(writer, &request, write_timeout).await?;
+    loop {
+        let request = tokio::select! {
+            request = requests.recv() => request,
+            Some(question) = asked.recv() => Some(LinkRequest::Send(question)),
+        };
+        match request {
+            Some(LinkRequest::Send(request)) => write(writer, &request, write_timeout).await?,
+            Some(LinkRequest::Connect) => {}
+            None => return writer.shutdown().await,
         }
     }
-    writer.shutdown().await
 }
 
 async fn write(writer: &mut OwnedWriteHalf, message: &ToEngine, write_timeout: Duration) -> io::Result<()> {
@@ -233,7 +255,7 @@ mod tests {
             tokio::select! {
                 () = receive => {}
                 () = flood => {}
-                ended = exchange(ours, &mut requests, &sender, DEADLINE) => panic!("the link ended: {ended:?}"),
+                ended = exchange(ours, &mut requests, &sender, [DEADLINE, DEADLINE]) => panic!("the link ended: {ended:?}"),
             }
         });
     }
@@ -245,8 +267,25 @@ mod tests {
             say(&mut engine, &FromEngine::Welcome(welcome())).await;
             let (_open, mut requests) = many_requests();
             let (sender, _events) = mpsc::channel(1);
-            let ended = exchange(ours, &mut requests, &sender, Duration::from_millis(20)).await;
+            let ended = exchange(ours, &mut requests, &sender, [Duration::from_millis(20), DEADLINE]).await;
             assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_reported_as_lost() {
+        run(async {
+            let (ours, mut engine) = UnixStream::pair().unwrap();
+            say(&mut engine, &FromEngine::Welcome(welcome())).await;
+            let (_open, mut requests) = mpsc::unbounded_channel();
+            let (sender, _events) = mpsc::channel(1);
+            let limits = [DEADLINE, Duration::from_millis(20)];
+            let ended = exchange(ours, &mut requests, &sender, limits).await.unwrap_err();
+            assert_eq!(ended.to_string(), "it does not respond");
+            let mut sent = LineReader::new(BufReader::new(engine), MAX_LINE);
+            let mut next = async || sent.next_message_async::<ToEngine>().await.unwrap().unwrap();
+            assert!(matches!(next().await, ToEngine::Hello { .. }));
+            assert_eq!(next().await, ToEngine::Snapshot { id: 0 }, "it was asked before");
         });
     }
 }

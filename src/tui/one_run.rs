@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use super::app::{App, Dirty};
 use super::engines::DeviceLine;
-use crate::client::overview::{Engine, Joint, Overview, Part};
+use crate::client::overview::{Engine, Joint, Overview, Part, SILENT_AFTER};
 use crate::protocol::snapshot::{DeviceState, Snapshot};
-
-/// Engines are silent when their files could not be read for so long.
-const MAX_UNREAD: Duration = Duration::from_secs(25);
 
 impl App {
     /// Takes over what the files of the engines say.
@@ -32,7 +29,7 @@ impl App {
         let unread = self.now.saturating_sub(self.engines.received);
         match engine.silent {
             Some(silent) => Some(silent + unread),
-            None => (unread >= MAX_UNREAD).then_some(unread),
+            None => (unread >= SILENT_AFTER).then_some(unread),
         }
     }
 

@@ -81,7 +81,7 @@ fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, checked: 
         FeatureStatus::Stale => {
             checked.find(Kind::Stale, "the video has changed since; extract it again with --redo-stale")
         }
-        FeatureStatus::Foreign { .. } => checked.find(Kind::Foreign, status.to_string()),
+        FeatureStatus::Foreign { .. } | FeatureStatus::TooDamaged(_) => checked.find(Kind::Foreign, status.to_string()),
         FeatureStatus::Lacks(_) => checked.find(Kind::Shape, status.to_string()),
     }
     // The name of a set follows from the recipe and the weights, so the three must agree.

@@ -23,7 +23,7 @@ pub struct ExpectedFeature<'a> {
 }
 
 /// The relation of a feature file to the expected feature.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FeatureStatus {
     /// It is the expected feature.
     Current,
@@ -38,6 +38,8 @@ pub enum FeatureStatus {
     },
     /// An output is missing or has another shape.
     Lacks(Output),
+    /// More frames are lost or concealed than the recipe accepts: the share of them.
+    TooDamaged(f64),
 }
 
 impl Header {
@@ -52,7 +54,11 @@ impl Header {
         if let Some(lacking) = outputs.iter().find(|output| !self.has_output(recipe, **output)) {
             return FeatureStatus::Lacks(*lacking);
         }
-        if own.source == source { FeatureStatus::Current } else { FeatureStatus::Stale }
+        match own.source == source {
+            true if self.is_too_damaged(recipe) => FeatureStatus::TooDamaged(own.frames.damage()),
+            true => FeatureStatus::Current,
+            false => FeatureStatus::Stale,
+        }
     }
 }
 
@@ -62,6 +68,11 @@ impl fmt::Display for FeatureStatus {
             Self::Current => f.write_str("current"),
             Self::Stale => f.write_str("stale: the video has changed since; extract it again with --redo-stale"),
             Self::Foreign { video, set } => write!(f, "its feature is of {video} and {set}"),
+            Self::TooDamaged(share) => write!(
+                f,
+                "{:.1} % of its frames are lost or concealed, more than max_lost in the recipe accepts; run again to extract it",
+                share * 100.0
+            ),
             Self::Lacks(output) => write!(f, "its feature has no {} of the right shape", output.name()),
         }
     }
@@ -115,6 +126,13 @@ mod tests {
         let foreign = header.status(&ExpectedFeature { video: &other, ..expected });
         assert_eq!(foreign.to_string(), format!("its feature is of A/v.mp4 and {set}"));
         assert!(matches!(header.status(&ExpectedFeature { set: "x", ..expected }), FeatureStatus::Foreign { .. }));
+        let mut lossy = header.clone();
+        lossy.provenance.frames = FrameCounts { expected: 100, output: 90, concealed: 2 };
+        assert_eq!(lossy.status(&expected), FeatureStatus::TooDamaged(0.12));
+        let mut tolerant = recipe.clone();
+        tolerant.damage.max_lost = 0.12;
+        assert!(lossy.satisfies(&tolerant) && !lossy.satisfies(&recipe));
+        assert_eq!(lossy.status(&ExpectedFeature { recipe: &tolerant, ..expected }), FeatureStatus::Current);
         let mut narrow = recipe.clone();
         if let Model::Slowonly(model) = &mut narrow.model {
             model.classes = 400;

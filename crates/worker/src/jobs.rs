@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use anyhow::{Context, Result};
 use reeldeck_common::error::Failure;
-use reeldeck_common::protocol::{Init, JobId, MAX_LINE, Nvdec, ToWorker};
+use reeldeck_common::protocol::{Init, JobId, MAX_LINE, Nvdec, ToWorker, VERSION};
 use reeldeck_common::video::VideoName;
 use reeldeck_model::backbone::gpu_group_size;
 use reeldeck_model::device;
@@ -17,6 +17,7 @@ use reeldeck_model::tch::Device;
 use reeldeck_model::upload::Slabs;
 use reeldeck_process::LineReader;
 use reeldeck_video::frames::Request;
+use serde_json::Value;
 use tracing::warn;
 
 use crate::decode::{self, DecodeProgress, Decoded};
@@ -82,10 +83,29 @@ impl Iterator for JobQueue {
     }
 }
 
-/// The messages of the engine, until it closes the pipe.
+/// The engine is of another release.
+#[derive(Debug, thiserror::Error)]
+#[error("engine speaks protocol {0}, worker {VERSION}: install both from one release")]
+pub(crate) struct OtherVersion(pub(crate) u32);
+
+/// The messages of the engine, until it closes the pipe. The error of a message may be [`OtherVersion`].
 pub(crate) fn messages() -> impl Iterator<Item = Result<ToWorker>> + Send + use<> {
     let mut input = LineReader::new(io::BufReader::new(io::stdin()), MAX_LINE);
-    std::iter::from_fn(move || input.next_message().context("failed to read a message from the engine").transpose())
+    std::iter::from_fn(move || match input.next_line() {
+        Ok(line) => line.map(message),
+        Err(error) => Some(Err(error).context("failed to read a message from the engine")),
+    })
+}
+
+fn message(line: &[u8]) -> Result<ToWorker> {
+    serde_json::from_slice(line).map_err(|error| {
+        // The first message of another release may have other fields.
+        let version = serde_json::from_slice::<Value>(line).ok().and_then(|message| message["version"].as_u64());
+        match version.and_then(|version| u32::try_from(version).ok()).filter(|version| *version != VERSION) {
+            Some(version) => OtherVersion(version).into(),
+            None => anyhow::Error::from(error).context("failed to read a message from the engine"),
+        }
+    })
 }
 
 /// The number of videos that NVDEC decodes at a time. Each of its decoders is idle while a video begins and ends, so that two

@@ -31,7 +31,7 @@ use reeldeck_process::confine;
 use tracing::{info, warn};
 
 use crate::extract::Extractor;
-use crate::jobs::JobQueue;
+use crate::jobs::{JobQueue, OtherVersion};
 use crate::report::Reporter;
 use crate::write::Writer;
 
@@ -70,15 +70,20 @@ fn serve() -> Result<()> {
     confine::die_with_parent().context("failed to tie the worker's life to its engine's")?;
     let reporter = Reporter::take_stdout().context("failed to set up standard output")?;
     let mut messages = jobs::messages();
-    let init = match messages.next().transpose()? {
-        Some(ToWorker::Init(init)) => *init,
-        Some(other) => bail!("expected an init message, got {other:?}"),
-        None => return Ok(()),
+    let first = match messages.next().transpose() {
+        Ok(Some(ToWorker::Init(init))) if init.version != VERSION => Err(OtherVersion(init.version).into()),
+        first => first,
     };
-    if init.version != VERSION {
-        let text = format!("engine speaks protocol {}, worker {VERSION}: install both from one release", init.version);
-        return reporter.send(&FromWorker::Fatal { failure: Failure::new(ErrorKind::Internal, text) });
-    }
+    let init = match first {
+        Ok(Some(ToWorker::Init(init))) => *init,
+        Ok(Some(other)) => bail!("expected an init message, got {other:?}"),
+        Ok(None) => return Ok(()),
+        Err(error) if error.is::<OtherVersion>() => {
+            let failure = Failure::new(ErrorKind::Internal, error.to_string());
+            return reporter.send(&FromWorker::Fatal { failure });
+        }
+        Err(error) => return Err(error),
+    };
     match start(&init, messages, &reporter) {
         Ok((extractor, jobs, writer)) => {
             extractor.run(jobs, writer)?;

@@ -21,7 +21,7 @@ mod tests;
 const ENGINES_PER_BEAT: usize = 24;
 
 /// An engine is silent when two heartbeats and a half have not come.
-const SILENT_AFTER: Duration = Duration::from_secs(25);
+pub(crate) const SILENT_AFTER: Duration = Duration::from_millis(reeldeck_claims::BEAT * 5 / 2);
 
 /// An engine of an output folder.
 #[derive(Clone, Debug, PartialEq)]

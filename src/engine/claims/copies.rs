@@ -1,10 +1,11 @@
-//! Notices that another engine reads other copies of the videos. A feature belongs to the size and the time of a file, so each of the
-//! two engines would find the features of the other outdated.
+//! Notices that another engine reads other copies of the videos, or has another recipe for the same feature set. Each of the two engines
+//! would find the features of the other outdated or incomplete.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use reeldeck_claims::Item;
+use reeldeck_common::recipe::Recipe;
 
 use crate::dataset::shown;
 use crate::engine::files::Files;
@@ -34,6 +35,13 @@ pub(super) fn some(files: &Files, items: &[Item]) -> Vec<KnownVideo> {
     files.map(|file| KnownVideo { name: file.name.clone(), stamp: file.stamp }).collect()
 }
 
+/// What a recipe says beyond the name of its feature set.
+pub(super) fn terms(recipe: &Recipe) -> String {
+    let mut outputs: Vec<&str> = recipe.outputs.iter().map(|output| output.name()).collect();
+    outputs.sort_unstable();
+    format!("outputs {}, max_lost {}", outputs.join(" and "), recipe.damage.max_lost)
+}
+
 impl Copies {
     /// Compares `me` with engines that are new. Returns why it cannot take part, if an engine that started before it has other files.
     pub(super) fn compare<'e>(
@@ -53,6 +61,14 @@ impl Copies {
             }
             self.compared.insert(id.to_owned());
             let is_before = (other.started, &other.id) < (me.started, &me.id);
+            if is_before && !other.terms.is_empty() && other.terms != me.terms {
+                return Some(format!(
+                    "the engine on {} extracts the same feature set with other terms ({}; here {}); use the same recipe, or another --out",
+                    other.in_words(),
+                    other.terms,
+                    me.terms
+                ));
+            }
             if let Some(video) = other.other_copy(&me.videos).filter(|_| is_before) {
                 return Some(format!(
                     "the engine on {} has another file for most videos, such as {}: the size or the time differs; use the same dataset \
@@ -107,5 +123,26 @@ mod tests {
         assert_eq!(compare(&[5, 6, 7, 8], before), None, "the other engine leaves");
         write(&[]);
         assert_eq!(compare(&[5, 6, 7, 8], started), None, "it has read no videos yet");
+    }
+
+    #[test]
+    fn an_engine_with_another_recipe_for_the_same_set_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(holder::folder(dir.path())).unwrap();
+        let mut recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+        let with = |id: &str, terms: String| Holder { videos: known(&[1, 2]), terms, ..holder(id) };
+        let (first, same) = (with("a", terms(&recipe)), terms(&recipe));
+        fs::write(holder::file(dir.path(), "a"), first.file_text().unwrap()).unwrap();
+        let compare = |terms: String| {
+            let me = Holder { started: first.started, ..with("b", terms) };
+            Copies::default().compare(dir.path(), &me, ["a", "b"].into_iter())
+        };
+        assert_eq!(compare(same), None);
+        recipe.damage.max_lost = 0.5;
+        let reason = compare(terms(&recipe)).unwrap();
+        assert!(reason.contains("max_lost 0.05; here outputs logits, max_lost 0.5"), "{reason}");
+        recipe.outputs.reverse();
+        recipe.damage.max_lost = 0.05;
+        assert_eq!(compare(terms(&recipe)), None, "the order of the outputs means nothing");
     }
 }

@@ -188,7 +188,11 @@ impl Thread {
             ClaimsRequest::Join => self.joined = true,
             ClaimsRequest::Videos(files, items) => {
                 // A missing or full disk is handled elsewhere, and the next heartbeat tells them, too.
-                let _ = self.folder.context.registration.tell_videos(&copies::some(&files, &items));
+                let _ = self
+                    .folder
+                    .context
+                    .registration
+                    .tell_videos(&copies::some(&files, &items), &copies::terms(&self.folder.context.recipe));
                 self.next_comparison = 0;
                 self.folder.files = files;
                 items.into_iter().for_each(|item| self.claimer.add(item));

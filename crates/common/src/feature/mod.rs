@@ -251,9 +251,15 @@ impl Header {
         Ok(Self { provenance: seal.provenance, shapes, digest: seal.xxh3 })
     }
 
-    /// Whether the file contains every output of the recipe in the right shape.
+    /// Whether the file contains every output of the recipe in the right shape, and not more damage than the recipe accepts. Another
+    /// recipe of the same set may have accepted more.
     pub fn satisfies(&self, recipe: &Recipe) -> bool {
-        recipe.outputs.iter().all(|output| self.has_output(recipe, *output))
+        recipe.outputs.iter().all(|output| self.has_output(recipe, *output)) && !self.is_too_damaged(recipe)
+    }
+
+    /// Whether more frames of the video are lost or concealed than the recipe accepts.
+    pub(crate) fn is_too_damaged(&self, recipe: &Recipe) -> bool {
+        self.provenance.frames.damage() > recipe.damage.max_lost
     }
 
     /// Whether the file contains this output in the recipe's shape.

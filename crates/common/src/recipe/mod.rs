@@ -232,6 +232,9 @@ impl Recipe {
         if self.outputs.is_empty() {
             return Err("outputs: at least one of \"logits\", \"pooled\"".into());
         }
+        if (1..self.outputs.len()).any(|at| self.outputs[..at].contains(&self.outputs[at])) {
+            return Err("outputs: name each output once".into());
+        }
         if let Some(output) = self.outputs.iter().find(|output| self.columns(**output) == 0) {
             let name = output.name();
             return Err(format!(

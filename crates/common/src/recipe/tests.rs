@@ -146,6 +146,7 @@ fn invalid_values_are_reported_by_key() {
         ("depth = 50", "depth = 51", "model.depth = 51"),
         ("crop = 256", "crop = 300", "transform.crop = 300"),
         ("max_lost = 0.05", "max_lost = 5.0", "damage.max_lost = 5"),
+        ("outputs = [\"logits\"]", "outputs = [\"logits\", \"logits\"]", "outputs: name each output once"),
         ("name = \"slow", "name = \"../slow", "name = \"../slow"),
         ("interval = 8", "interal = 8", "did you mean `interval`?"),
         ("precision = \"fp32\"", "precision = \"f32\"", "did you mean `fp32`?"),

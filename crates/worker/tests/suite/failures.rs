@@ -94,8 +94,12 @@ fn an_unwritable_feature_fails_with_its_path() {
 }
 
 fn fatal(init: &Init) -> Failure {
+    fatal_bytes(reeldeck_common::protocol::line(&ToWorker::Init(Box::new(init.clone()))).unwrap().as_bytes())
+}
+
+fn fatal_bytes(bytes: &[u8]) -> Failure {
     let mut worker = Worker::spawn(&[]);
-    worker.send(&ToWorker::Init(Box::new(init.clone())));
+    worker.send_bytes(bytes);
     let ended = worker.end();
     match ended.messages.as_slice() {
         [FromWorker::Fatal { failure }] => failure.clone(),
@@ -109,6 +113,9 @@ fn a_worker_that_cannot_work_reports_the_reason() {
     let init = init(tiny_recipe());
     let failure = fatal(&Init { version: VERSION + 1, ..init.clone() });
     assert!(failure.line().contains("protocol") && failure.line().contains("one release"), "{failure:?}");
+    let older = format!("{{\"type\":\"init\",\"version\":{}}}\n", VERSION - 1);
+    let failure = fatal_bytes(older.as_bytes());
+    assert!(failure.line().contains("install both from one release"), "{failure:?}");
     let mut senseless = init.clone();
     senseless.recipe.sampling.length = 0;
     let failure = fatal(&senseless);
