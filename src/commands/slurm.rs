@@ -1,15 +1,13 @@
 //! `reeldeck slurm`: writes the scripts, submits them, and shows, adds and stops the engines of an output folder.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use reeldeck_common::atomic::{self, Owner};
-use reeldeck_common::bounded;
+use reeldeck_common::atomic::{self, Owner, Sweeper};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::printable;
-use serde::{Deserialize, Serialize};
 
 use crate::cli::{SlurmCommand, SlurmInitArgs};
 use crate::config::{FILE, Settings};
@@ -17,21 +15,8 @@ use crate::dataset::shown;
 use crate::discovery;
 use crate::error::{Exit, ExitError};
 use crate::out::{count, errln, outln};
-use crate::slurm::script::Request;
-use crate::slurm::{Job, cluster, queue};
-
-/// The largest record that is read, in bytes.
-const MAX_BYTES: u64 = 1 << 20;
-
-/// The jobs that were submitted for an output folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Jobs {
-    /// The script of the engines, an absolute path.
-    script: PathBuf,
-    /// Arrays of engines, the first one first.
-    engines: Vec<String>,
-    export: Option<String>,
-}
+use crate::slurm::script::{ENGINE_LOG, EXPORT_LOG, Request};
+use crate::slurm::{Job, Jobs, cluster, queue};
 
 /// Carries out a command.
 ///
@@ -71,32 +56,56 @@ fn init(settings: &Settings, args: &SlurmInitArgs) -> anyhow::Result<Exit> {
         errln!("note: sinfo shows no GPU in the partition {}; Slurm may refuse the script", nodes.partition);
     }
     let program = discovery::reeldeck()?;
+    for path in [&program, &config, &std::path::absolute(&args.script)?] {
+        text_of(path)?;
+    }
     let request = Request { nodes, tasks: args.engines, gpu, program: &program, config: &config, root: &settings.root };
-    for (path, text) in [(args.script.clone(), request.engines()), (export_of(&args.script), request.export())] {
-        if settings.dry_run {
-            outln!("# {}\n{text}", shown(&path));
-        } else {
-            write_new(&path, &text)?;
-            errln!("wrote {}", shown(&path));
-        }
+    let scripts = [(args.script.clone(), request.engines()), (export_of(&args.script), request.export())];
+    if settings.dry_run {
+        scripts.iter().for_each(|(path, text)| outln!("# {}\n{text}", shown(path)));
+        return Ok(Exit::Done);
     }
-    if !settings.dry_run {
-        errln!("next: read them, then `reeldeck slurm submit {}`", shown(&args.script));
-    }
+    write_new(&scripts)?;
+    errln!("next: read them, then `reeldeck slurm submit {}`", shown(&args.script));
     Ok(Exit::Done)
 }
 
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| {
-        let message = match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                format!("{} exists and is kept; --script names another file, --dry-run prints the scripts", shown(path))
+/// Writes all scripts, or none.
+fn write_new(scripts: &[(PathBuf, String)]) -> anyhow::Result<()> {
+    let exists = |path: &Path| {
+        let next = "--script names another file, --dry-run prints the scripts";
+        ExitError::new(Exit::Usage, format!("{} exists and is kept; {next}", shown(path)))
+    };
+    if let Some((path, _)) = scripts.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
+        return Err(exists(path).into());
+    }
+    for (index, (path, text)) in scripts.iter().enumerate() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Removes what an earlier command has left that was killed.
+        let written = atomic::sweep_folder(folder, &Sweeper::of_command())
+            .and_then(|()| atomic::write_new(path, &Owner::this_process(), |writer| writer.write_all(text.as_bytes())));
+        let Err(error) = written else { continue };
+        for (path, _) in &scripts[..index] {
+            let _ = fs::remove_file(path);
+        }
+        return Err(match error.kind() {
+            io::ErrorKind::AlreadyExists => exists(path).into(),
+            _ => {
+                let message = format!("failed to write {}; check space and permissions", shown(path));
+                anyhow::Error::from(error).context(ExitError::new(Exit::Usage, message))
             }
-            _ => format!("failed to write {}", shown(path)),
-        };
-        anyhow::Error::from(error).context(ExitError::new(Exit::Usage, message))
-    })?;
-    file.write_all(text.as_bytes()).with_context(|| format!("failed to write {}", shown(path)))
+        });
+    }
+    scripts.iter().for_each(|(path, _)| errln!("wrote {}", shown(path)));
+    Ok(())
+}
+
+/// A path that a script names, or that Slurm gets.
+fn text_of(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().ok_or_else(|| {
+        let message = format!("{}: not UTF-8 text, which a batch script needs; rename or move it", shown(path));
+        ExitError::new(Exit::Usage, message).into()
+    })
 }
 
 /// `reeldeck-export.sbatch` beside `reeldeck.sbatch`.
@@ -115,89 +124,104 @@ fn submit(settings: &Settings, script: &Path) -> anyhow::Result<Exit> {
     let script = fs::canonicalize(script)
         .with_context(|| format!("failed to open {}; `reeldeck slurm init` writes it", shown(script)))
         .context(ExitError::new(Exit::Usage, "nothing was submitted"))?;
-    let mut jobs = Jobs::read(settings)?;
+    text_of(&script)?;
+    let private = Layout::new(&settings.out, "").private();
+    fs::create_dir_all(&private).with_context(|| format!("failed to create {}", shown(&private)))?;
+    let _held = Jobs::lock(&settings.out)?;
+    let mut jobs = Jobs::read(&settings.out)?;
     if !queue::queued(&jobs.all())?.is_empty() {
         let message = "jobs of this output folder are in the queue; `reeldeck slurm add N` adds engines, \
                        `reeldeck slurm stop` ends them";
         return Err(ExitError::new(Exit::Usage, message).into());
     }
-    let engines = queue::submit(&script, &[beside(&script)])?;
+    let engines = queue::submit(text_of(&script)?, &beside(&script, ENGINE_LOG)?)?;
     outln!("submitted the engines as job {engines}");
     jobs = Jobs { script, engines: vec![engines], export: None };
     // The engines are recorded even if the export is refused.
-    jobs.write(settings)?;
-    submit_export(&mut jobs)?;
-    jobs.write(settings)?;
+    jobs.write(&settings.out)?;
+    submit_export(settings, &mut jobs)?;
     Ok(Exit::Done)
 }
 
-/// Submits the export after all engines.
-fn submit_export(jobs: &mut Jobs) -> anyhow::Result<()> {
+/// Submits the export after all engines, and records it.
+fn submit_export(settings: &Settings, jobs: &mut Jobs) -> anyhow::Result<()> {
     let script = export_of(&jobs.script);
     if !script.is_file() {
         errln!("note: there is no {}; run `reeldeck export` when the engines have ended", shown(&script));
         return Ok(());
     }
-    let export = queue::submit(&script, &[beside(&script), format!("--dependency={}", queue::after(&jobs.engines))])
+    let mut options = beside(&script, EXPORT_LOG)?;
+    options.push(format!("--dependency={}", queue::after(&jobs.engines)));
+    let export = queue::submit(text_of(&script)?, &options)
         .context("failed to submit the export; run `reeldeck export` when the engines have ended")?;
     outln!("submitted the export as job {export}; it starts when all engines have ended");
     jobs.export = Some(export);
-    Ok(())
+    jobs.write(&settings.out)
 }
 
-/// Logs are written beside the script, whatever the current folder is.
-fn beside(script: &Path) -> String {
-    format!("--chdir={}", script.parent().unwrap_or(Path::new("/")).display())
+/// Options that put the log beside the script, whatever the current folder is.
+fn beside(script: &Path, log: &str) -> anyhow::Result<Vec<String>> {
+    let folder = text_of(script.parent().unwrap_or(Path::new("/")))?;
+    let mut options = vec![format!("--chdir={folder}")];
+    // Slurm also replaces patterns such as %A in the folder of a log, but not in --chdir.
+    if folder.contains('%') {
+        options.push(format!("--output={}/{log}", folder.replace('%', "%%")));
+    }
+    Ok(options)
 }
 
 /// Submits more engines. The export waits for them, too.
 fn add(settings: &Settings, engines: u32) -> anyhow::Result<Exit> {
-    let mut jobs = Jobs::read_some(settings)?;
-    let job = queue::submit(&jobs.script, &[beside(&jobs.script), format!("--array=0-{}", engines - 1)])?;
+    let _held = Jobs::lock(&settings.out)?;
+    let mut jobs = read_some(settings)?;
+    let (script, export) = (jobs.script.clone(), export_of(&jobs.script));
+    for script in [Some(&script), Some(&export).filter(|export| export.exists())].into_iter().flatten() {
+        Jobs::check_script(&settings.out, script)?;
+    }
+    let mut options = beside(&script, ENGINE_LOG)?;
+    options.push(format!("--array=0-{}", engines - 1));
+    let job = queue::submit(text_of(&script)?, &options)?;
     outln!("submitted {} as job {job}", count(engines as usize, "engine", "engines"));
     jobs.engines.push(job);
-    jobs.write(settings)?;
-    let waits = jobs.export.as_ref().is_some_and(|export| queue::wait_for(export, &jobs.engines).is_ok());
-    if !waits {
-        // The first export has begun without the new engines.
-        submit_export(&mut jobs)?;
-        jobs.write(settings)?;
+    jobs.write(&settings.out)?;
+    match jobs.export.as_ref().map(|export| (export, queue::wait_for(export, &jobs.engines))) {
+        Some((_, Ok(()))) => {}
+        Some((export, Err(error))) if !error.is_of_ended_jobs() => {
+            let next = "when they have ended, run `reeldeck export`";
+            let message = format!("the export, job {export}, does not wait for the new engines; {next}");
+            return Err(anyhow::Error::from(error).context(message));
+        }
+        // There is no export, or it has ended without the new engines.
+        _ => submit_export(settings, &mut jobs)?,
     }
     Ok(Exit::Done)
 }
 
 /// Ends the engines after their videos in progress, or as `scancel` does.
 fn stop(settings: &Settings, now: bool) -> anyhow::Result<Exit> {
-    let jobs = Jobs::read_some(settings)?;
+    let _held = Jobs::lock(&settings.out)?;
+    let jobs = read_some(settings)?;
     let there = queue::queued(&jobs.all())?;
     if there.is_empty() {
         outln!("none of the jobs is in the queue");
         return Ok(Exit::Done);
     }
     // First the export: it would start when the engines have ended.
-    queue::cancel(&jobs.export.iter().cloned().collect::<Vec<_>>(), false).or_else(ignore_ended)?;
+    queue::cancel(&jobs.export.iter().cloned().collect::<Vec<_>>(), false)?;
     if now {
         queue::cancel(&jobs.engines, false)?;
         outln!("cancelled the jobs; Slurm ends them within its KillWait");
     } else {
-        queue::cancel(&jobs.engines, true).or_else(ignore_ended)?;
-        queue::interrupt(&jobs.engines).or_else(ignore_ended)?;
+        queue::cancel(&jobs.engines, true)?;
+        queue::interrupt(&jobs.engines)?;
         outln!("the engines finish the videos in progress and end; `reeldeck slurm status` shows them");
     }
     Ok(Exit::Done)
 }
 
-/// `scancel` fails for jobs that have ended.
-fn ignore_ended(error: crate::slurm::SlurmError) -> Result<(), crate::slurm::SlurmError> {
-    match error {
-        crate::slurm::SlurmError::Failed { .. } => Ok(()),
-        other => Err(other),
-    }
-}
-
 /// Prints each job in the queue, and what the engines say.
 fn status(settings: &Settings) -> anyhow::Result<Exit> {
-    let jobs = Jobs::read_some(settings)?;
+    let jobs = read_some(settings)?;
     let there = queue::queued(&jobs.all())?;
     if there.is_empty() {
         outln!("none of the jobs is in the queue; `reeldeck status` shows how the last run ended");
@@ -228,42 +252,15 @@ fn requeue(code: u8) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-impl Jobs {
-    fn path(settings: &Settings) -> PathBuf {
-        Layout::new(&settings.out, "").private().join("slurm.json")
+/// The jobs of an output folder, of which there is one at least.
+fn read_some(settings: &Settings) -> anyhow::Result<Jobs> {
+    let jobs = Jobs::read(&settings.out)?;
+    if jobs.engines.is_empty() {
+        let message = format!(
+            "no job was submitted for {}; `reeldeck slurm submit` submits the script of `reeldeck slurm init`",
+            shown(&settings.out)
+        );
+        return Err(ExitError::new(Exit::Usage, message).into());
     }
-
-    /// Those of an output folder; none where nothing was submitted.
-    fn read(settings: &Settings) -> anyhow::Result<Self> {
-        let path = Self::path(settings);
-        let failed = || format!("failed to read {}; remove it if its jobs have ended", shown(&path));
-        match bounded::read(&path, MAX_BYTES) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(failed),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error).with_context(failed),
-        }
-    }
-
-    fn read_some(settings: &Settings) -> anyhow::Result<Self> {
-        let jobs = Self::read(settings)?;
-        if jobs.engines.is_empty() {
-            let message = format!(
-                "no job was submitted for {}; `reeldeck slurm submit` submits the script of `reeldeck slurm init`",
-                shown(&settings.out)
-            );
-            return Err(ExitError::new(Exit::Usage, message).into());
-        }
-        Ok(jobs)
-    }
-
-    fn write(&self, settings: &Settings) -> anyhow::Result<()> {
-        let (path, text) = (Self::path(settings), serde_json::to_string(self)?);
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
-            .and_then(|()| atomic::write(&path, &Owner::this_process(), |writer| writeln!(writer, "{text}")))
-            .with_context(|| format!("failed to write {}", shown(&path)))
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.engines.iter().chain(&self.export).cloned().collect()
-    }
+    Ok(jobs)
 }

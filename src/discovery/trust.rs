@@ -118,6 +118,15 @@ impl Owners {
         Ok(())
     }
 
+    /// Checks a file alone, which others may replace only by a file of their own.
+    ///
+    /// # Errors
+    /// When another user owns it or may write to it.
+    pub(crate) fn check_file(&self, path: &Path) -> Result<(), TrustError> {
+        let unknown = |source| TrustError::Unknown { path: path.to_owned(), source };
+        self.check_part(path, path, &fs::symlink_metadata(path).map_err(unknown)?)
+    }
+
     /// Checks a folder and everything in it whose name contains `name`.
     ///
     /// # Errors

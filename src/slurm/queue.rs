@@ -1,7 +1,5 @@
 //! Jobs in the queue: what `sbatch`, `squeue`, `scontrol` and `scancel` do with them.
 
-use std::path::Path;
-
 use super::{SlurmError, call};
 
 /// A job, or tasks of an array, in the queue.
@@ -19,15 +17,14 @@ pub(crate) struct Queued {
     pub reason: String,
 }
 
-/// Submits a script. Returns the id of the job.
+/// Submits a script, an absolute path. Returns the id of the job.
 ///
 /// # Errors
 /// When Slurm refuses.
-pub(crate) fn submit(script: &Path, options: &[String]) -> Result<String, SlurmError> {
-    let script = script.to_string_lossy();
+pub(crate) fn submit(script: &str, options: &[String]) -> Result<String, SlurmError> {
     let mut arguments = vec!["--parsable"];
     arguments.extend(options.iter().map(String::as_str));
-    arguments.push(&script);
+    arguments.extend(["--", script]);
     let said = call("sbatch", &arguments)?;
     // `12`, or `12;cluster`.
     let id = said.trim().split(';').next().unwrap_or_default();
@@ -40,13 +37,18 @@ pub(crate) fn submit(script: &Path, options: &[String]) -> Result<String, SlurmE
 /// Those of these jobs that are in the queue. Slurm forgets a job some minutes after its end.
 ///
 /// # Errors
-/// When Slurm does not answer.
+/// When Slurm does not answer, or in an unknown form.
 pub(crate) fn queued(ids: &[String]) -> Result<Vec<Queued>, SlurmError> {
     let mut found = vec![];
     for id in ids {
         match call("squeue", &["--noheader", "--jobs", id, "--format", "%i|%T|%N|%L|%r"]) {
-            Ok(text) => found.extend(text.lines().filter_map(parse)),
-            Err(SlurmError::Failed { said, .. }) if said.contains("Invalid job id") => {}
+            Ok(text) => {
+                for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                    let unknown = || SlurmError::Unknown { program: "squeue", said: line.to_owned() };
+                    found.push(parse(line).ok_or_else(unknown)?);
+                }
+            }
+            Err(error) if error.is_of_ended_jobs() => {}
             Err(error) => return Err(error),
         }
     }
@@ -74,28 +76,39 @@ pub(crate) fn requeue(job: &str) -> Result<(), SlurmError> {
     call("scontrol", &["requeue", job]).map(drop)
 }
 
-/// Cancels jobs, or only those that wait.
+/// Cancels jobs, or only those that wait. Skips those that have ended.
 ///
 /// # Errors
 /// When Slurm refuses.
 pub(crate) fn cancel(ids: &[String], waiting_only: bool) -> Result<(), SlurmError> {
-    let mut arguments = if waiting_only { vec!["--state=PENDING"] } else { vec![] };
-    arguments.extend(ids.iter().map(String::as_str));
-    call("scancel", &arguments).map(drop)
+    scancel(if waiting_only { &["--state=PENDING"] } else { &[] }, ids)
 }
 
-/// Sends SIGINT to every process of these jobs.
+/// Sends SIGINT to every process of these jobs. Skips those that have ended.
 ///
 /// # Errors
 /// When Slurm refuses.
 pub(crate) fn interrupt(ids: &[String]) -> Result<(), SlurmError> {
-    let mut arguments = vec!["--full", "--signal=INT"];
+    scancel(&["--full", "--signal=INT"], ids)
+}
+
+fn scancel(options: &[&str], ids: &[String]) -> Result<(), SlurmError> {
+    // Without ids, options alone would select jobs.
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut arguments = options.to_vec();
+    arguments.push("--");
     arguments.extend(ids.iter().map(String::as_str));
-    call("scancel", &arguments).map(drop)
+    match call("scancel", &arguments) {
+        Err(error) if !error.is_of_ended_jobs() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn parse(line: &str) -> Option<Queued> {
-    let mut fields = line.split('|').map(|field| field.trim().to_owned());
+    let mut fields = line.splitn(5, '|').map(|field| field.trim().to_owned());
     let mut field = || fields.next();
-    Some(Queued { id: field()?, state: field()?, node: field()?, left: field()?, reason: field()? })
+    let queued = Queued { id: field()?, state: field()?, node: field()?, left: field()?, reason: field()? };
+    (queued.id.starts_with(|first: char| first.is_ascii_digit()) && !queued.state.is_empty()).then_some(queued)
 }

@@ -13,6 +13,12 @@ const NOTICE_S: u64 = 180;
 /// The most cores for an engine that computes on the CPU, and for one that only decodes for a GPU.
 const MAX_CORES: [u64; 2] = [16, 12];
 
+/// The logs of the engines, with Slurm's patterns for the names of job, array and task.
+pub(crate) const ENGINE_LOG: &str = "%x_%A_%a.log";
+
+/// The log of the export.
+pub(crate) const EXPORT_LOG: &str = "%x_%j.log";
+
 /// What the scripts are written for.
 pub(crate) struct Request<'r> {
     /// The nodes that the engines run on.
@@ -77,7 +83,7 @@ impl Request<'_> {
              #SBATCH --requeue\n\
              # A task that starts again adds to its log.\n\
              #SBATCH --open-mode=append\n\
-             #SBATCH --output=%x_%A_%a.log\n\
+             #SBATCH --output={ENGINE_LOG}\n\
              \n\
              # exec replaces this shell by the engine, so that Slurm's signals reach it. Videos that fail do not make the task\n\
              # fail; --strict changes that.\n\
@@ -104,7 +110,7 @@ impl Request<'_> {
              #SBATCH --mem={memory}M\n\
              #SBATCH --time={time}\n\
              #SBATCH --open-mode=append\n\
-             #SBATCH --output=%x_%j.log\n\
+             #SBATCH --output={EXPORT_LOG}\n\
              \n\
              # With exit code 3, some videos have no feature, and the log names them. The end of the line makes the job succeed then.\n\
              {program} export --config {config} || [ $? -eq 3 ]\n",

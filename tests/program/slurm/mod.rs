@@ -1,4 +1,4 @@
-//! `reeldeck slurm` and runs in jobs, with a real Slurm.
+//! `reeldeck slurm` and runs in jobs, with a real Slurm, and with programs that stand for it.
 
 use std::fs;
 
@@ -6,6 +6,7 @@ use crate::support::wait_for;
 use cluster::Cluster;
 
 mod cluster;
+mod fake;
 mod sharing;
 mod time;
 
