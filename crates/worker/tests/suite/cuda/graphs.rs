@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use reeldeck_common::feature::Feature;
-use reeldeck_common::protocol::{FromWorker, Init, ToWorker};
+use reeldeck_common::protocol::{Init, ToWorker};
 use reeldeck_common::recipe::{Model, Recipe, SlowFast, VideoMae};
 
-use super::{difference, extract, library, videos, worker};
-use crate::harness::{Worker, init, job, tiny_recipe};
+use super::{difference, extract, features_of_the_cpu, library, videos, worker, wrong_without};
+use crate::harness::{init, job, tiny_recipe};
 
 fn with_graphs(recipe: Recipe) -> Init {
     Init { device: "cuda:1".into(), graphs: true, ..init(recipe) }
@@ -61,26 +60,9 @@ fn features_by_graphs_equal_those_of_ordinary_passes_and_of_the_cpu() {
 fn a_buffer_that_is_not_static_or_a_forgotten_wait_gives_wrong_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let videos = videos(folder.path());
-    let mut by_cpu = Worker::start(&init(tiny_recipe()));
-    let expected = extract(&mut by_cpu, &videos, &folder.path().join("cpu"));
-    by_cpu.finish();
+    let expected = features_of_the_cpu(folder.path(), &videos);
     for step in ["static", "away", "capture"] {
-        let mut worker = worker(&with_graphs(tiny_recipe()), &[("FAKE_CUDA_IGNORE", step)]);
-        worker.expect_ready();
-        let mut wrong = 0;
-        for (number, (path, expected)) in videos.iter().zip(&expected).enumerate() {
-            let feature = folder.path().join(format!("{step}-{number}"));
-            worker.send(&job(number as u64, path, &feature));
-            match worker.next() {
-                Some(FromWorker::Done { .. }) => {
-                    wrong += usize::from(difference(&Feature::read(&feature).unwrap(), expected) > 1e-3);
-                }
-                // Garbage may be numbers that are not finite.
-                Some(FromWorker::Failed { .. }) => wrong += 1,
-                other => panic!("{other:?}"),
-            }
-        }
-        worker.finish();
+        let wrong = wrong_without(step, &with_graphs(tiny_recipe()), folder.path(), &videos, &expected);
         assert!(wrong > 0, "{step} may be forgotten without any effect");
     }
 }
@@ -89,9 +71,7 @@ fn a_buffer_that_is_not_static_or_a_forgotten_wait_gives_wrong_numbers() {
 fn after_a_capture_that_fails_all_passes_are_ordinary() {
     let folder = tempfile::tempdir().unwrap();
     let videos = videos(folder.path());
-    let mut by_cpu = Worker::start(&init(tiny_recipe()));
-    let expected = extract(&mut by_cpu, &videos, &folder.path().join("cpu"));
-    by_cpu.finish();
+    let expected = features_of_the_cpu(folder.path(), &videos);
     // The first capture, a later one, and one after which libtorch's allocator frees no memory of two streams.
     for (fault, says) in [
         ("1", "a text about captures"),

@@ -82,14 +82,41 @@ fn difference(a: &Feature, b: &Feature) -> f32 {
     numbers.map(|(a, b)| (a - b).abs()).map(|d| if d.is_nan() { f32::INFINITY } else { d }).fold(0.0, f32::max)
 }
 
+/// What a worker on the CPU computes.
+fn features_of_the_cpu(folder: &Path, videos: &[PathBuf]) -> Vec<Feature> {
+    let mut by_cpu = Worker::start(&init(tiny_recipe()));
+    let expected = extract(&mut by_cpu, videos, &folder.join("cpu"));
+    by_cpu.finish();
+    expected
+}
+
+/// How many features are wrong if the fake GPU ignores this step, as if the worker had forgotten it.
+fn wrong_without(step: &str, on_gpu: &Init, folder: &Path, videos: &[PathBuf], expected: &[Feature]) -> usize {
+    let mut worker = worker(on_gpu, &[("FAKE_CUDA_IGNORE", step)]);
+    worker.expect_ready();
+    let mut wrong = 0;
+    for (number, (path, expected)) in videos.iter().zip(expected).enumerate() {
+        let feature = folder.join(format!("{step}-{number}"));
+        worker.send(&job(number as u64, path, &feature));
+        match worker.next() {
+            Some(FromWorker::Done { .. }) => {
+                wrong += usize::from(difference(&Feature::read(&feature).unwrap(), expected) > 1e-3);
+            }
+            // Garbage may be numbers that are not finite.
+            Some(FromWorker::Failed { .. }) => wrong += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    worker.finish();
+    wrong
+}
+
 #[test]
 fn features_equal_those_of_the_cpu_and_only_the_chosen_gpu_is_used() {
     let folder = tempfile::tempdir().unwrap();
     let videos = videos(folder.path());
     let on_cpu = init(tiny_recipe());
-    let mut by_cpu = Worker::start(&on_cpu);
-    let expected = extract(&mut by_cpu, &videos, &folder.path().join("cpu"));
-    by_cpu.finish();
+    let expected = features_of_the_cpu(folder.path(), &videos);
     for gpu in ["0", "1"] {
         let contexts = folder.path().join(format!("contexts-{gpu}"));
         let on_gpu = Init { device: format!("cuda:{gpu}"), ..on_cpu.clone() };

@@ -6,11 +6,10 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use reeldeck_common::protocol::{FromWorker, Init};
+use reeldeck_common::protocol::Init;
 
-use super::{difference, extract, videos, worker};
-use crate::harness::{Worker, init, job, tiny_recipe};
-use reeldeck_common::feature::Feature;
+use super::{extract, features_of_the_cpu, videos, worker, wrong_without};
+use crate::harness::{init, job, tiny_recipe};
 
 /// The fake GPU ignores one step of the worker at a time, as if the worker had forgotten it. The results must show that. Otherwise
 /// the other tests would not notice a worker that forgets it.
@@ -18,28 +17,10 @@ use reeldeck_common::feature::Feature;
 fn a_forgotten_wait_gives_wrong_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let videos = videos(folder.path());
-    let on_cpu = init(tiny_recipe());
-    let mut by_cpu = Worker::start(&on_cpu);
-    let expected = extract(&mut by_cpu, &videos, &folder.path().join("cpu"));
-    by_cpu.finish();
+    let expected = features_of_the_cpu(folder.path(), &videos);
+    let on_gpu = Init { device: "cuda:1".into(), ..init(tiny_recipe()) };
     for step in ["block", "query", "record_stream", "record_event"] {
-        let on_gpu = Init { device: "cuda:1".into(), ..on_cpu.clone() };
-        let mut worker = worker(&on_gpu, &[("FAKE_CUDA_IGNORE", step)]);
-        worker.expect_ready();
-        let mut wrong = 0;
-        for (number, (path, expected)) in videos.iter().zip(&expected).enumerate() {
-            let feature = folder.path().join(format!("{step}-{number}"));
-            worker.send(&job(number as u64, path, &feature));
-            match worker.next() {
-                Some(FromWorker::Done { .. }) => {
-                    wrong += usize::from(difference(&Feature::read(&feature).unwrap(), expected) > 1e-3);
-                }
-                // Garbage may be numbers that are not finite.
-                Some(FromWorker::Failed { .. }) => wrong += 1,
-                other => panic!("{other:?}"),
-            }
-        }
-        worker.finish();
+        let wrong = wrong_without(step, &on_gpu, folder.path(), &videos, &expected);
         assert!(wrong > 0, "{step} may be forgotten without any effect");
     }
 }

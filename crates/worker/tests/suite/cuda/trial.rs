@@ -1,27 +1,20 @@
 //! What a worker does about a GPU that computes something else than the CPU, or fails for a reason that is not known.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::feature::Feature;
 use reeldeck_common::protocol::{FromWorker, Init, ToWorker};
 use reeldeck_common::recipe::{Model, Precision, Recipe, SlowFast, VideoMae};
 
-use super::{difference, extract, videos, worker};
-use crate::harness::{Worker, init, job, tiny_recipe};
+use super::{difference, extract, features_of_the_cpu, videos, worker};
+use crate::harness::{init, job, tiny_recipe};
 
 /// What the fake GPU says about failures of a kind that the worker does not know.
 const UNKNOWN: &str = "a text that no version has had so far";
 
 fn on_gpu() -> Init {
     Init { device: "cuda:1".into(), ..init(tiny_recipe()) }
-}
-
-fn features_of_the_cpu(folder: &Path, videos: &[PathBuf]) -> Vec<Feature> {
-    let mut by_cpu = Worker::start(&init(tiny_recipe()));
-    let expected = extract(&mut by_cpu, videos, &folder.join("cpu"));
-    by_cpu.finish();
-    expected
 }
 
 /// As the engine orders it: with the default number of clips in a pass.
