@@ -181,7 +181,7 @@ fn scan_then_extract() {
     assert!(engine.refused(Command::Pause).contains("nothing to pause"));
 
     // One is excluded, in this run and in later ones.
-    assert_eq!(engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: false }), "excluded 1 video");
+    assert_eq!(engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: false }), "excluded B/v_x.mp4");
     assert_eq!(fs::read_to_string(bench.path("out/.reeldeck/excluded")).unwrap(), "B/v_x.mp4\n");
     let asked = Instant::now();
     assert_eq!(engine.command(Command::Start), "3 videos queued");
@@ -257,7 +257,7 @@ fn scan_then_extract() {
     assert!(engine.refused(Command::Start).contains("nothing left to extract"));
     assert_eq!(
         engine.command(Command::Exclude { select: select(&["B/v_x.mp4"]), undo: true }),
-        "included 1 video again"
+        "included B/v_x.mp4 again"
     );
     assert_eq!(engine.command(Command::Start), "1 video queued");
     wait_for("it is done", || bench.files("features").len() == 4);

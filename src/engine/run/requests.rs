@@ -6,6 +6,7 @@ use super::{
     ClientRequest, Engine, Event, ExportSummary, Format, Incoming, Phase, PublishedEvent, Reply, Request, Status,
     TaskResult, VideoFile,
 };
+use crate::dataset::shown_bytes;
 use crate::engine::background_tasks::{Cancel, TaskContext};
 use crate::engine::claims::ClaimsRequest;
 use crate::engine::inspector::InspectRequest;
@@ -223,14 +224,17 @@ impl Engine {
             TaskResult::Answer(reply, done) => self.reply(reply, done),
             TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
                 self.plan.claims.tell(ClaimsRequest::Order(Order::Exclude { videos: names.clone(), undo }));
-                self.dataset.exclude(names, undo);
+                self.dataset.exclude(names.clone(), undo);
                 let all = videos.len();
                 let is_running =
                     |id: &&VideoId| matches!(self.state.videos.get(**id).map(|v| &v.status), Some(Status::Running(_)));
                 let running = videos.iter().filter(is_running).count();
                 self.handle(Event::Exclude(videos, undo));
                 self.show();
-                let videos = |n: usize| count(n, "video", "videos");
+                let videos = |n: usize| match &names[..] {
+                    [only] => shown_bytes(only.as_str().as_bytes()),
+                    _ => count(n, "video", "videos"),
+                };
                 let message = match running {
                     _ if undo => format!("included {} again", videos(all)),
                     0 => format!("excluded {}", videos(all)),

@@ -1,5 +1,5 @@
 //! The part of the video table that is held here: which rows to request, and where the cursor is. The cursor stays on its
-//! video when rows move by themselves, and on its row number when the user moves rows. The engine holds the whole table.
+//! video when rows move, and on its row number when the user sorts them. The engine holds the whole table.
 
 use super::text;
 use crate::protocol::MAX_ROWS;
@@ -32,16 +32,14 @@ pub(super) struct VideoTable {
     selected: usize,
     top: usize,
     height: usize,
-    /// The video that the user put the cursor on. `None` if the cursor stays on the first row: before the first move, and after
-    /// [`Self::move_to_top`].
+    /// The video that the cursor stays on. `None` until the user moves the cursor or acts on a row: until then the cursor stays on
+    /// the first row.
     anchor: Option<String>,
-    /// The filter does not match the anchor.
-    anchor_hidden: bool,
+    /// The video that the cursor was on before a filter hid it. The next filter that matches it returns the cursor.
+    hidden: Option<String>,
     /// The next row under the cursor becomes the anchor.
     adopt_anchor: bool,
     locate_anchor: bool,
-    /// The video under the cursor that the user's own command is about to move away. The cursor keeps its row number.
-    leaving: Option<String>,
     stale: bool,
     in_flight: bool,
     range: Option<usize>,
@@ -155,27 +153,29 @@ impl VideoTable {
         self.known = false;
         self.widest = Widest::default();
         self.range = None;
-        self.leaving = None;
-        self.anchor_hidden = false;
         // Sorting is about the rows at this place, filtering is about the video.
         if sorted {
             self.anchor = None;
             self.adopt_anchor = self.selected > 0;
+        } else if let Some(hidden) = self.hidden.take() {
+            self.anchor = Some(hidden);
         }
         self.locate_anchor = self.anchor.is_some();
     }
 
-    /// The user's command moves the video under the cursor: the cursor keeps its row number, so that the next video
-    /// comes under it.
-    pub(super) fn keep_row_number(&mut self) {
-        self.leaving = self.current().map(|row| row.video.clone());
+    /// The user acts on the row under the cursor, which stays on its video from now on.
+    pub(super) fn pin(&mut self) {
+        if let Some(row) = self.current() {
+            self.anchor = Some(row.video.clone());
+            self.hidden = None;
+        }
     }
 
     /// A different engine answers now: everything is requested anew.
     pub(super) fn invalidate(&mut self) {
         self.generation += 1;
         (self.known, self.in_flight) = (false, false);
-        self.locate_anchor = self.anchor.is_some() && !self.anchor_hidden;
+        self.locate_anchor = self.anchor.is_some();
     }
 
     /// Videos have changed. The rows are not refreshed while a range is being chosen.
@@ -183,18 +183,16 @@ impl VideoTable {
         self.stale |= self.range.is_none();
     }
 
-    /// Moves the cursor to the first row, where it stays: other videos may come under it.
+    /// Moves the cursor to the first row of the next answer, which is another list.
     pub(super) fn move_to_top(&mut self) {
         self.move_to(0);
-        (self.anchor, self.adopt_anchor) = (None, false);
+        (self.anchor, self.adopt_anchor) = (None, true);
     }
 
     /// Moves the cursor to a row.
     pub(super) fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.total.saturating_sub(1));
-        self.anchor_hidden = false;
-        self.locate_anchor = false;
-        self.leaving = None;
+        (self.hidden, self.locate_anchor) = (None, false);
         self.anchor = self.current().map(|row| row.video.clone());
         self.adopt_anchor = self.anchor.is_none();
         self.scroll_to_cursor();
@@ -204,7 +202,7 @@ impl VideoTable {
         match self.selected.checked_add_signed(by) {
             Some(index) => self.move_to(index),
             // Beyond the first row.
-            None if by < 0 => self.move_to_top(),
+            None if by < 0 => self.move_to(0),
             None => self.move_to(usize::MAX),
         }
     }
@@ -286,18 +284,10 @@ impl VideoTable {
 
     /// Puts the cursor back on its video.
     fn restore_cursor(&mut self) {
-        let under = self.current().map(|row| row.video.clone());
-        if under.is_some() && self.leaving.is_some() && under != self.leaving {
-            // The command has taken effect: the cursor now belongs to the video that moved up.
-            self.adopt_anchor = self.anchor.is_some() && self.anchor == self.leaving;
-            self.leaving = None;
-        }
         if std::mem::take(&mut self.adopt_anchor) {
             self.anchor = self.current().map(|row| row.video.clone());
         }
-        let Some(anchor) = self.anchor.as_deref().filter(|_| !self.anchor_hidden && self.range.is_none()) else {
-            return;
-        };
+        let Some(anchor) = self.anchor.as_deref().filter(|_| self.range.is_none()) else { return };
         if self.current().is_some_and(|row| row.video == anchor) {
             return;
         }
@@ -325,7 +315,12 @@ impl VideoTable {
         self.total = total;
         match offset {
             Some(offset) => self.jump(offset),
-            None => self.anchor_hidden = true,
+            // The video has left the view by itself, and the cursor moves on to the next one.
+            None if self.known => self.anchor = self.current().map(|row| row.video.clone()),
+            None => {
+                self.hidden = self.anchor.take();
+                self.adopt_anchor = true;
+            }
         }
         self.selected = self.selected.min(total.saturating_sub(1));
         self.scroll_to_cursor();

@@ -124,12 +124,45 @@ fn the_cursor_on_the_first_row_stays_on_its_video_once_the_user_has_gone_there()
     table.mark_stale();
     engine.serve(&mut table);
     assert_eq!((table.selected(), under(&table)), (99, first.as_str()));
-    table.move_to_top();
+    // Beyond the first row is the first row.
+    table.move_to(0);
+    table.move_by(-1);
     engine.serve(&mut table);
     engine.0.swap(0, 50);
     table.mark_stale();
     engine.serve(&mut table);
-    assert_eq!((table.selected(), under(&table)), (0, engine.0[0].as_str()));
+    assert_eq!((table.selected(), under(&table)), (50, engine.0[50].as_str()));
+}
+
+#[test]
+fn an_action_on_the_first_row_ties_the_cursor_to_its_video() {
+    let mut engine = Engine::new(100);
+    let mut table = table(&engine);
+    table.pin();
+    let first = engine.0.remove(0);
+    engine.0.push(first.clone());
+    table.mark_stale();
+    engine.serve(&mut table);
+    assert_eq!((table.selected(), under(&table)), (99, first.as_str()));
+}
+
+#[test]
+fn the_cursor_stays_on_the_video_that_a_filter_has_brought_under_it() {
+    let mut engine = Engine::new(1_000);
+    let mut table = table(&engine);
+    table.move_to(700);
+    engine.serve(&mut table);
+    table.set_view(Filter { text: "v_0012".into(), ..Filter::default() }, Sort::default());
+    engine.serve(&mut table);
+    assert_eq!(under(&table), "A/v_00120.mp4");
+    let moved = engine.0.remove(120);
+    engine.0.push(moved);
+    table.mark_stale();
+    engine.serve(&mut table);
+    assert_eq!((table.selected(), under(&table)), (9, "A/v_00120.mp4"));
+    table.set_view(Filter::default(), Sort::default());
+    engine.serve(&mut table);
+    assert_eq!(under(&table), "A/v_00700.mp4", "without the filter, the cursor returns");
 }
 
 #[test]

@@ -52,9 +52,20 @@ fn retrying_a_queued_video_starts_the_run_if_there_is_none() {
     phase(&mut harness, Phase::Idle);
     harness.press("r");
     let question = harness.question().to_owned();
-    assert!(question.starts_with("Start a run over ") && question.ends_with(" is first."), "{question}");
+    assert!(question.contains("queued, too, and the run extracts all of them. It begins with "), "{question}");
     harness.press("y");
     assert!(matches!(harness.last_command(), Command::Redo { .. }));
+    // A few others are a reason to ask, too.
+    let two = || vec![row("Zumba/v_1.mp4", RowState::Queued), row("Zumba/v_2.mp4", RowState::Queued)];
+    let mut harness = running(120, 40, two(), vec![]);
+    phase(&mut harness, Phase::Waiting);
+    harness.press("r");
+    assert!(harness.question().starts_with("1 other video is queued, too, "), "{}", harness.question());
+    assert!(harness.shows("extract all 2"));
+    harness.press("n");
+    assert!(harness.commands.is_empty() && harness.app.modals.is_empty());
+    harness.press("a r");
+    assert_eq!(harness.commands.len(), 1, "all of them are meant");
     let mut harness = running(120, 40, vec![row("Zumba/v_1.mp4", RowState::Queued)], vec![]);
     phase(&mut harness, Phase::Idle);
     harness.press("r");

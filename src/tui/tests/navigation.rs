@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-use super::fixtures::{failing, gpus, many, row, running};
+use super::fixtures::{failing, gpus, many, named, row, running};
 use super::harness::Harness;
+use crate::protocol::Command;
 use crate::protocol::row::{Column, Filter, Finding, RowState};
 use crate::protocol::snapshot::Phase;
 use crate::tui::pane::Pane;
@@ -159,32 +160,50 @@ fn sorting_keeps_the_row_number_of_the_cursor() {
 }
 
 #[test]
-fn excluding_and_retrying_keep_the_row_number_of_the_cursor() {
-    for (key, next) in [("x", RowState::Excluded), ("r", RowState::Queued)] {
-        let mut harness = harness();
-        harness.press("f f enter").press("j j j");
-        let failed = harness.app.videos.total();
-        for turn in 1..4 {
+fn excluding_and_retrying_leave_the_cursor_on_its_video() {
+    // From the table and from the details, and on the first row without a move before.
+    for (keys, moves, next) in
+        [("x", "", RowState::Excluded), ("x", "j j", RowState::Excluded), ("r", "", RowState::Queued)]
+    {
+        for details in [false, true] {
+            let mut harness = harness();
+            harness.knows_details = true;
+            harness.press(moves);
             let video = under(&harness);
-            harness.press(key);
-            // Rows that are asked for before the command takes effect do not unpin the cursor.
-            harness.table_changed();
-            assert_eq!(under(&harness), video);
+            if details {
+                harness.press("enter");
+            }
+            harness.press(keys);
             harness.table.rows.iter_mut().find(|row| row.video == video).unwrap().state = next;
             harness.table_changed();
-            assert_eq!(
-                (harness.app.videos.total(), harness.app.videos.selected()),
-                (failed - turn, 3.min(failed - turn - 1))
-            );
-            assert_ne!(under(&harness), video);
+            assert_eq!(under(&harness), video, "{keys} {moves} {details}");
+            assert!(harness.app.videos.selected() > 3);
+            if next == RowState::Excluded {
+                harness.press(keys);
+                let Command::Exclude { select, undo } = harness.last_command() else { panic!() };
+                assert_eq!((named(select), *undo), (vec![video.as_str()], true), "the same key takes it back");
+            }
         }
-        // The command is over: a change that the run makes moves the cursor with its video.
-        let video = under(&harness);
-        let first = harness.table.rows.iter_mut().find(|row| row.state == RowState::Failed).unwrap();
-        first.state = RowState::Done;
-        harness.table_changed();
-        assert_eq!(under(&harness), video);
     }
+}
+
+#[test]
+fn a_video_that_leaves_the_filter_gives_the_cursor_to_the_next_one() {
+    let mut harness = harness();
+    harness.press("f f enter").press("j");
+    let failed: Vec<String> =
+        harness.table.rows.iter().filter(|row| row.state == RowState::Failed).map(|row| row.video.clone()).collect();
+    let set = |harness: &mut Harness, video: &str, state| {
+        harness.table.rows.iter_mut().find(|row| row.video == video).unwrap().state = state;
+        harness.table_changed();
+    };
+    harness.press("x");
+    set(&mut harness, &failed[1], RowState::Excluded);
+    assert_eq!(under(&harness), failed[2]);
+    set(&mut harness, &failed[0], RowState::Done);
+    assert_eq!(under(&harness), failed[2], "from now on it stays on this one");
+    harness.press("esc");
+    assert_eq!(under(&harness), failed[2]);
 }
 
 #[test]

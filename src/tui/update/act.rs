@@ -185,6 +185,7 @@ fn open(app: &mut App, effects: &mut Vec<Effect>) {
     match app.focus {
         Pane::Videos => {
             if let Some(video) = app.videos.current().map(|row| row.video.clone()) {
+                app.videos.pin();
                 details::open(app, video, effects);
             }
         }

@@ -2,7 +2,6 @@
 
 use super::Effect;
 use crate::protocol::Command;
-use crate::protocol::row::{Row, RowState};
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
@@ -19,10 +18,8 @@ pub(super) const MAX_WITHOUT_QUESTION: u64 = 20;
 const MAX_UNDO: usize = 50;
 
 pub(super) fn send(app: &mut App, group: CommandGroup, effects: &mut Vec<Effect>) {
-    if let Some(row) = app.videos.current()
-        && group.commands.iter().any(|command| moves(command, row))
-    {
-        app.videos.keep_row_number();
+    if group.commands.iter().any(|command| matches!(command, Command::Redo { .. } | Command::Exclude { .. })) {
+        app.videos.pin();
     }
     let last = group.commands.len().saturating_sub(1);
     for (place, command) in group.commands.into_iter().enumerate() {
@@ -41,17 +38,6 @@ pub(super) fn send(app: &mut App, group: CommandGroup, effects: &mut Vec<Effect>
     }
     if group.unmark {
         app.marks.clear();
-    }
-}
-
-/// Whether a command gives the video another state, and with it another place in the table.
-fn moves(command: &Command, row: &Row) -> bool {
-    match command {
-        Command::Redo { select } | Command::Exclude { select, .. } => {
-            select.filter.is_some() || select.videos.contains(&row.video)
-        }
-        Command::Retry { .. } => row.state == RowState::Failed,
-        _ => false,
     }
 }
 

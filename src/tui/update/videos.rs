@@ -3,6 +3,7 @@
 use super::{Effect, bulk_mark, commands};
 use crate::protocol::Command;
 use crate::protocol::row::{Column, Filter, Finding, RowState, Select, Sort};
+use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::App;
@@ -272,22 +273,27 @@ pub(super) fn retry_one(app: &mut App, video: String, state: RowState, has_featu
 }
 
 fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
-    // Without a run, queued videos are extracted by starting one, over all queued videos.
+    // Without a run, queued videos are extracted by starting one, which extracts all queued videos.
     let is_queued = !target.states.is_empty() && target.states.iter().all(|state| *state == RowState::Queued);
     let queued = app.snapshot().map_or(0, |snapshot| snapshot.counts.queued as u64);
-    let starts_many = is_queued && !app.is_active() && queued > commands::MAX_WITHOUT_QUESTION;
-    let wanted = target.count;
+    let starts = !app.is_active() && (is_queued || app.phase() == Some(Phase::Idle));
+    let others = queued.saturating_sub(if is_queued { target.count } else { 0 });
     let group = CommandGroup {
         commands: target.selects.into_iter().map(|select| Command::Redo { select }).collect(),
         unmark: target.from_marks,
         ..CommandGroup::default()
     };
-    if starts_many {
-        let videos = text::plural(queued, "queued video", "queued videos");
-        let first = format!("{} {} first.", target.name, if wanted == 1 { "is" } else { "are" });
-        let question = format!("Start a run over {videos}?{} {first}", commands::time_estimate(app, queued));
-        app.modals.push(Modal::Menu(Menu::question("Start the run", question, "yes, start it", group)));
-        return;
+    if starts && others > 0 {
+        let (verb, others) = (if others == 1 { "is" } else { "are" }, text::plural(others, "other video", "other videos"));
+        let all = queued.max(target.count);
+        let first = format!("It begins with {}.", target.name);
+        let estimate = commands::time_estimate(app, all);
+        let question = format!("{others} {verb} queued, too, and the run extracts all of them. {first}{estimate}");
+        let items = vec![
+            MenuItem::new('y', format!("extract all {}", text::count(all)), MenuAction::Send(group)),
+            MenuItem::new('n', "cancel", MenuAction::Close),
+        ];
+        return app.modals.push(Modal::Menu(Menu::new("Start the run", question, items)));
     }
     if target.count <= commands::MAX_WITHOUT_QUESTION
         && (!target.has_feature || is_queued)

@@ -128,7 +128,7 @@ fn new_videos_appear_and_excluded_ones_are_not_extracted() {
     screen.press("v_b", "1/1 ");
     screen.press(ENTER, "/v_b");
     screen.press("x", "⊘ excluded");
-    screen.press("u", "included 1 video again");
+    screen.press("u", "included A/v_b.mp4 again");
     screen.shows_no("⊘ excluded");
     screen.press("x", "⊘ excluded");
     screen.press(ESC, "/3 ");
