@@ -37,6 +37,7 @@ fn greet(mut stream: &UnixStream, out: &Path) {
         checkpoint: String::new(),
         synthetic_weights: false,
         manifest: None,
+        settings: 0,
     };
     stream.write_all(line(&FromEngine::Welcome(welcome)).unwrap().as_bytes()).unwrap();
 }

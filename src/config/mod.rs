@@ -11,6 +11,7 @@ use reeldeck_common::limits::Limits;
 use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::recipe::{BUILT_IN, Recipe, RecipeError};
 use reeldeck_common::strict::{self, TomlError};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::dataset::scan::ScanRules;
 use crate::dataset::shown;
@@ -167,6 +168,25 @@ impl Settings {
     /// A meter on standard error for long work.
     pub(crate) fn meter(&self) -> Meter {
         Meter::new(self.verbosity == Verbosity::Quiet, self.plain_interval)
+    }
+
+    /// A digest of what decides on a run, by which a window knows whether an engine has its settings. The interface, the output
+    /// of commands, and options for a single run are left out.
+    pub(crate) fn digest(&self) -> u64 {
+        let settings = Self {
+            config_file: None,
+            limit: None,
+            retry_failed: false,
+            redo_stale: false,
+            strict: false,
+            dry_run: false,
+            json: false,
+            verbosity: Verbosity::Normal,
+            plain_interval: Duration::ZERO,
+            tui: TuiSection::default(),
+            ..self.clone()
+        };
+        xxh3_64(format!("{settings:?}").as_bytes())
     }
 
     /// Reads the configuration file and applies the command line. `current` is the current folder, absolute.

@@ -298,6 +298,9 @@ pub struct Welcome {
     /// The manifest, if one is configured.
     #[serde(default)]
     pub manifest: Option<PathBuf>,
+    /// A digest of the settings that decide on a run; 0 if unknown.
+    #[serde(default)]
+    pub settings: u64,
 }
 
 #[cfg(test)]

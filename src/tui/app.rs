@@ -1,6 +1,7 @@
 //! The state of the screen. Only `update` changes it; `view` reads it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -114,6 +115,10 @@ pub(super) struct Options {
     pub progress: bool,
     /// The name of this host.
     pub host: String,
+    /// The word that starts this program in a shell.
+    pub program: String,
+    /// The output folder of a command without options; `None` if unknown.
+    pub configured_out: Option<PathBuf>,
 }
 
 #[derive(Debug)]

@@ -6,13 +6,31 @@ use std::path::Path;
 use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::versions::SEEDED_WEIGHTS;
 
+use super::app::App;
+use super::reopening::{NewSettings, Reopening};
 use super::text;
-use crate::config::Settings;
+use crate::config::{self, Overrides, Settings};
 use crate::protocol::Welcome;
+use crate::protocol::words::Level;
+
+impl App {
+    /// An engine was running before this window. If its settings are others, the next run of this window uses those of the window.
+    /// Returns the differences that decide on the results, for people.
+    pub(super) fn join(&mut self, welcome: &Welcome, settings: &Settings, typed: &Overrides) -> Option<String> {
+        if welcome.settings != 0 && welcome.settings != settings.digest() {
+            let changed = config::FILE.to_owned();
+            let text = format!("the engine was started with other settings; the next run started here uses {changed}");
+            self.report(Level::Info, text);
+            let (settings, typed) = (settings.clone(), typed.clone());
+            self.new_settings = NewSettings::Waiting(Box::new(Reopening { settings, typed, changed, then: None }));
+        }
+        differences(settings, welcome)
+    }
+}
 
 /// The differences, for people; `None` if there are none. Weights are compared by file name only, so features of the
 /// same recipe and file name count as the same.
-pub(super) fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
+fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
     let mut lines = vec![];
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if real(&settings.root) != real(&welcome.root) {
@@ -44,8 +62,7 @@ pub(super) fn differences(settings: &Settings, welcome: &Welcome) -> Option<Stri
     }
     (!lines.is_empty()).then(|| {
         format!(
-            "The run in this output folder was started with other settings, and uses them: {}. To use the settings of this \
-             window, stop the run, quit, and start reeldeck again.",
+            "The run in this output folder was started with other settings, and uses them: {}. The next run that is started in this window uses those of the window.",
             lines.join("; ")
         )
     })
@@ -54,7 +71,7 @@ pub(super) fn differences(settings: &Settings, welcome: &Welcome) -> Option<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Overrides;
+    use crate::config::Verbosity;
 
     #[test]
     fn differences_to_the_settings_are_reported() {
@@ -69,6 +86,10 @@ mod tests {
             Settings::resolve(&typed, dir.path()).unwrap()
         };
         let own = settings("data", "seeded");
+        assert_eq!(own.digest(), settings("data", "seeded").digest());
+        assert_ne!(own.digest(), settings("data", "w.pth").digest());
+        let other_look = Settings { verbosity: Verbosity::Quiet, limit: Some(3), ..own.clone() };
+        assert_eq!(own.digest(), other_look.digest(), "it decides on no run");
         let welcome = Welcome {
             version: 1,
             tool: "reeldeck 0".into(),
@@ -80,6 +101,7 @@ mod tests {
             checkpoint: "seeded".into(),
             synthetic_weights: true,
             manifest: None,
+            settings: own.digest(),
         };
         assert_eq!(differences(&own, &welcome), None);
         assert_eq!(differences(&settings("link", "seeded"), &welcome), None, "a link to the same folder");

@@ -4,6 +4,7 @@
 
 mod action;
 mod app;
+mod attach_command;
 mod classes;
 mod command_group;
 mod details;

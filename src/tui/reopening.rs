@@ -15,15 +15,22 @@ pub(super) struct Reopening {
     pub then: Option<Command>,
 }
 
-/// Settings that were saved and are not in use.
+/// Settings that the engine does not use: they were saved during a run, or the engine was started with others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum NewSettings {
     #[default]
     None,
-    /// They wait until no run is active.
+    /// They wait until the user starts a run.
     Waiting(Box<Reopening>),
     /// The engine was asked to make room for one that uses them.
     Leaving(Box<Reopening>),
     /// The engine stays, because other clients follow it. The next run asks it again.
     Refused(Box<Reopening>),
+}
+
+impl NewSettings {
+    /// They wait for the next run that the user starts.
+    pub(super) fn wait(&self) -> bool {
+        matches!(self, Self::Waiting(_) | Self::Refused(_))
+    }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::app::{Dirty, Options};
+use super::attach_command;
 use super::first_run;
 use super::keymap::Keymap;
 use super::link::{self, LinkRequest};
@@ -137,6 +138,8 @@ fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Key
         bell: section.bell,
         progress: osc::shows_progress(progress, variable),
         host: holder::host(),
+        program: attach_command::program(),
+        configured_out: attach_command::configured_out(),
         pictures: GraphicsProtocol::detect(section.pictures, variable).filter(|_| !theme.is_ascii()),
     };
     Ok((options, Keymap::new(&section.keys).map_err(bad)?))

@@ -1,6 +1,7 @@
 //! The end of a run in words, and its progress before, for the card, the header, the notification and the last line.
 
 use super::app::App;
+use super::attach_command::attach_command;
 use super::text;
 use crate::protocol::snapshot::{Counts, Phase, Snapshot};
 use crate::protocol::summary::{Ending, RunSummary};
@@ -63,12 +64,13 @@ pub(super) fn exit_message(app: &App) -> Option<String> {
         }
         (_, Some(pid), _) if app.is_active() => {
             let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
-            Some(format!("the run continues (process {pid}{percent}); `reeldeck attach` shows it again"))
+            let attach = attach_command(app);
+            Some(format!("the run continues (process {pid}{percent}); `{attach}` shows it again"))
         }
         _ if app.active_others() > 0 => {
             let engines = text::plural(app.active_others() as u64, "engine continues", "engines continue");
             let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
-            Some(format!("{engines} the run{percent}; `reeldeck attach` follows it"))
+            Some(format!("{engines} the run{percent}; `{}` follows it", attach_command(app)))
         }
         // A summary from before this window was opened is no news.
         (_, _, Some(run)) if app.saw_end => {

@@ -30,7 +30,8 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
                 let why = app.snapshot().and_then(|snapshot| snapshot.reason.clone()).unwrap_or_default();
                 Some(format!("the run resumes by itself as soon as it can: {why}"))
             }
-            Some(Phase::Waiting | Phase::Idle) if counts.queued == 0 => {
+            // New settings may find other videos.
+            Some(Phase::Waiting | Phase::Idle) if counts.queued == 0 && !app.new_settings.wait() => {
                 let key = app.keymap.key_text(Action::Export);
                 Some(format!("nothing left to extract; {key} exports the features"))
             }

@@ -22,7 +22,7 @@ use super::setup::in_force::{in_force, without};
 use super::setup::{Field, blocking};
 use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
-use super::{engine_mismatch, key_reader, osc, run_end, still, terminal};
+use super::{attach_command, key_reader, osc, run_end, still, terminal};
 use crate::config::edit::{Change, edit};
 use crate::config::{Overrides, Settings};
 use crate::error::Exit;
@@ -164,12 +164,14 @@ impl Window {
     /// # Errors
     /// When the terminal is gone.
     pub(super) fn message(&mut self, msg: Msg) -> anyhow::Result<Flow> {
-        let other = match &msg {
+        let mut other = None;
+        match &msg {
             Msg::Link(LinkEvent::Connected(welcome)) if std::mem::take(&mut self.joins) => {
-                engine_mismatch::differences(&self.settings, welcome)
+                other = self.app.join(welcome, &self.settings, &self.typed);
             }
-            _ => None,
-        };
+            Msg::SettingsSaved(_) => self.app.options.configured_out = attach_command::configured_out(),
+            _ => {}
+        }
         if matches!(msg, Msg::TerminalReturned(_)) {
             self.take_back()?;
         }

@@ -217,6 +217,7 @@ impl Session {
             checkpoint: self.checkpoint.id.name.clone(),
             synthetic_weights: self.checkpoint.id.synthetic_weights,
             manifest: self.settings.manifest.clone(),
+            settings: self.settings.digest(),
         };
         let context = ServerContext {
             root: self.settings.root.clone(),

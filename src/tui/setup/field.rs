@@ -45,7 +45,7 @@ impl Field {
         match self {
             Self::Root => "Usually one folder per class, or loose videos; only read.",
             Self::Out => "For features, lists, exports; not in the dataset folder.",
-            Self::Checkpoint => "Weights: published, .pth file, URL; seeded: for a trial.",
+            Self::Checkpoint => "published, .pth file, URL; seeded: meaningless, a trial.",
             Self::Manifest => "Optional: the videos you expect; HACS file or one a line.",
             Self::Layout => "any: at any depth; or classes, flat, split.",
             Self::Devices => "cpu, cuda:0, cuda:0,cuda:1, cpu*2, all: one worker each.",

@@ -224,6 +224,20 @@ fn quitting_asks_what_to_do_with_an_active_run() {
 }
 
 #[test]
+fn the_command_that_attaches_names_the_folder_of_the_run_and_the_program() {
+    let mut harness = harness();
+    harness.app.options.program = "./target/reeldeck".into();
+    harness.app.options.configured_out = Some("/out/other".into());
+    harness.press("q d");
+    let Some(Effect::Quit(Some(exit_message))) = harness.effects.pop() else { panic!() };
+    assert!(exit_message.contains("`./target/reeldeck attach --out /out/hacs` shows it again"), "{exit_message}");
+    harness.app.options.configured_out = Some("/out/hacs".into());
+    harness.press("q d");
+    let Some(Effect::Quit(Some(exit_message))) = harness.effects.pop() else { panic!() };
+    assert!(exit_message.contains("`./target/reeldeck attach` shows it again"), "{exit_message}");
+}
+
+#[test]
 fn a_second_interrupt_leaves_and_the_run_continues() {
     let mut harness = harness();
     harness.press("ctrl-c");

@@ -38,6 +38,7 @@ pub(crate) fn welcome() -> Welcome {
         checkpoint: "weights".into(),
         synthetic_weights: false,
         manifest: Some("/data/HACS_segments_v1.1.1.json".into()),
+        settings: 0,
     }
 }
 

@@ -115,6 +115,8 @@ impl Harness {
             bell: false,
             progress: false,
             host: "login1".into(),
+            program: "reeldeck".into(),
+            configured_out: None,
         };
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         Self {

@@ -370,6 +370,9 @@ fn snapshots_cause_requests_only_on_ticks() {
 #[test]
 fn an_empty_table_says_why() {
     let mut harness = Harness::new(80, 24);
+    harness.app.connection = crate::tui::app::Connection::Up(Box::new(super::fixtures::welcome()));
+    harness.app.videos.rows(harness.app.videos.generation(), 0, 0, vec![]);
+    assert!(harness.shows("Reading the dataset folder"), "the engine has not said that it has read it");
     harness.connect();
     assert!(harness.shows("No videos in"));
     harness.press("F");

@@ -70,12 +70,38 @@ fn a_check_moves_nothing_in_the_header_and_hides_no_name() {
 }
 
 #[test]
+fn new_settings_wait_until_the_user_starts_a_run() {
+    use crate::config::{Overrides, Settings};
+    use crate::tui::reopening::Reopening;
+    use crate::tui::update::{Effect, Msg};
+    let mut harness = running(80, 24, many(90), gpus(1));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::resolve(&Overrides::default(), folder.path()).unwrap();
+    let new = Reopening { settings, typed: Overrides::default(), changed: "devices".into(), then: None };
+    harness.send(Msg::SettingsSaved(Ok(Box::new(new))));
+    assert!(harness.has_toast("saved devices; in use from the next run"));
+    // Also if nothing is left to extract: new settings may find other videos.
+    for row in &mut harness.table.rows {
+        row.state = crate::protocol::row::RowState::Done;
+    }
+    phase(&mut harness, Phase::Waiting);
+    harness.advance(60_000);
+    assert!(harness.commands.is_empty() && harness.effects.is_empty(), "{:?}", harness.effects);
+    harness.press("s");
+    assert_eq!(harness.last_command(), &Command::Leave);
+    let Some(Effect::Reopen(new)) = harness.effects.last() else { panic!("{:?}", harness.effects) };
+    assert_eq!(new.then, Some(Command::Start));
+}
+
+#[test]
 fn missing_weights_lead_to_the_settings() {
     use crate::tui::update::Effect;
     let mut harness = running(80, 24, failing(), gpus(0));
     harness.snapshot.phase = Phase::Waiting;
     harness.snapshot.needs = Some("extraction needs weights: no such file\n".into());
     harness.refresh();
+    assert!(harness.shows("○ no weights: , settings") && !harness.shows("ready to start"), "{}", harness.screen());
+    assert!(harness.app.log.window(1_000).0.iter().any(|line| line.text.contains("extraction needs weights")));
     harness.press("s");
     assert!(harness.commands.is_empty(), "the engine would refuse it");
     assert!(harness.shows("extraction needs weights") && harness.shows(", settings"), "{}", harness.screen());

@@ -6,6 +6,7 @@ use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::{App, PendingRequest};
+use crate::tui::attach_command;
 use crate::tui::command_group::CommandGroup;
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
 use crate::tui::run_end;
@@ -116,10 +117,12 @@ pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
     let left = app.snapshot().map_or(0, |snapshot| snapshot.counts.unfinished()) as u64;
     let to_do = text::plural(left, "video is", "videos are");
     let paused = if app.phase() == Some(Phase::Paused) { " It is paused and stays paused." } else { "" };
-    let attach = "`reeldeck attach` shows it again";
+    let attach = attach_command::attach_command(app);
+    // The line that is printed at the end has room for a long command.
+    let attach = if attach.len() > 24 { String::new() } else { format!(", `{attach}` shows it again") };
     let text = format!("A run is active; {to_do} still to be done.{paused}");
     let items = vec![
-        MenuItem::new('d', format!("detach: the run continues, {attach}"), MenuAction::Detach),
+        MenuItem::new('d', format!("detach: the run continues{attach}"), MenuAction::Detach),
         MenuItem::new('s', format!("stop after {videos}, then quit"), MenuAction::StopAndQuit { now: false }),
         MenuItem::new('n', format!("stop now; {videos} will be done again"), MenuAction::StopAndQuit { now: true }),
         MenuItem::new('c', "cancel", MenuAction::Close),

@@ -166,6 +166,7 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     }
     record_devices(app, &snapshot);
     report_check(app, &snapshot);
+    report_needs(app, &snapshot);
     let ended = |snapshot: &Snapshot| snapshot.last_run.as_ref().map(|run| run.ended);
     // A starting engine does not know its last run yet.
     let is_end = app.snapshot().is_some_and(|before| {
@@ -205,6 +206,15 @@ fn report_check(app: &mut App, snapshot: &Snapshot) {
     let corrupt = findings_of(&snapshot.findings, Finding::Corrupt);
     let videos = text::plural(scan.all as u64, "video", "videos");
     app.report(Level::Info, format!("{what}: {videos}, {} corrupt", text::count(corrupt)));
+}
+
+/// Logs why an engine cannot extract, such as a failed download.
+fn report_needs(app: &mut App, snapshot: &Snapshot) {
+    let before = app.snapshot().and_then(|before| before.needs.as_ref());
+    if let Some(needs) = snapshot.needs.as_ref().filter(|needs| before != Some(needs)) {
+        let text = needs.split_whitespace().collect::<Vec<_>>().join(" ");
+        app.log.add_own(app.wall, Level::Problem, &text, &app.options.zone);
+    }
 }
 
 /// Records what the devices report, at most once per interval.

@@ -1,5 +1,5 @@
 //! The form of the settings, and what happens when they are saved: with no run active, the engine ends and the window opens
-//! again with the new ones. Otherwise this happens before the next run.
+//! again with the new ones. Otherwise this happens when the user starts the next run.
 
 use ratatui::crossterm::event::KeyEvent;
 
@@ -83,11 +83,9 @@ pub(super) fn saved(app: &mut App, saved: Result<Box<Reopening>, String>, effect
     }
 }
 
-/// Uses new settings as soon as no run is active and the user has closed what is open.
+/// Opens the window again if the engine was gone before it could answer.
 pub(super) fn tick(app: &mut App, effects: &mut Vec<Effect>) {
-    let gone = matches!((&app.new_settings, &app.connection), (NewSettings::Leaving(_), Connection::Gone { .. }));
-    let waits = matches!(app.new_settings, NewSettings::Waiting(_)) && app.modals.is_empty() && can_reopen(app);
-    if gone || waits {
+    if matches!((&app.new_settings, &app.connection), (NewSettings::Leaving(_), Connection::Gone { .. })) {
         reopen(app, None, effects);
     }
 }
@@ -95,8 +93,7 @@ pub(super) fn tick(app: &mut App, effects: &mut Vec<Effect>) {
 /// Whether a command begins a run, for which new settings are used first.
 pub(super) fn comes_before(app: &App, command: &Command) -> bool {
     let begins = matches!(command, Command::Start | Command::Redo { .. } | Command::Retry { .. });
-    let is_new = matches!(app.new_settings, NewSettings::Waiting(_) | NewSettings::Refused(_));
-    begins && is_new && can_reopen(app)
+    begins && app.new_settings.wait() && can_reopen(app)
 }
 
 fn can_reopen(app: &App) -> bool {

@@ -284,7 +284,8 @@ fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
         ..CommandGroup::default()
     };
     if starts && others > 0 {
-        let (verb, others) = (if others == 1 { "is" } else { "are" }, text::plural(others, "other video", "other videos"));
+        let (verb, others) =
+            (if others == 1 { "is" } else { "are" }, text::plural(others, "other video", "other videos"));
         let all = queued.max(target.count);
         let first = format!("It begins with {}.", target.name);
         let estimate = commands::time_estimate(app, all);

@@ -8,6 +8,7 @@ use super::line;
 use crate::dataset::shown;
 use crate::protocol::row::{Finding, RowState};
 use crate::protocol::snapshot::{Folder, Phase, Snapshot};
+use crate::tui::action::Action;
 use crate::tui::app::{App, Connection};
 use crate::tui::classes::{count_of, findings_of};
 use crate::tui::gauge;
@@ -95,7 +96,12 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         None if snapshot.phase == Phase::Idle => &idle_word,
         None => phase_word(snapshot),
     };
-    let mut spans = vec![say(format!(" {glyph} {}", what), role)];
+    let lacks_weights = idle && app.snapshot().is_some_and(|snapshot| snapshot.needs.is_some());
+    let (what, role) = match lacks_weights && !snapshot.exporting {
+        true => (format!("no weights: {} settings", app.keymap.key_text(Action::Settings)), Role::Warn),
+        false => (what.to_owned(), role),
+    };
+    let mut spans = vec![say(format!(" {glyph} {what}"), role)];
     let elapsed = if app.is_active() { app.elapsed_s() } else { Some(snapshot.elapsed_s) };
     if let Some(elapsed) = elapsed.filter(|_| is_active) {
         let elapsed = match elapsed.floor() {

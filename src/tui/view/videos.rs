@@ -170,9 +170,7 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
         Connection::Lost { reason } => format!("Lost the connection to the engine ({reason}); reconnecting …"),
         Connection::Connecting => "Starting the engine …".to_owned(),
         Connection::Up(_) if let Some(reason) = unavailable_reason::awaited(app) => format!("Waiting: {reason}."),
-        Connection::Up(_) if !app.videos.is_known() || app.phase() == Some(Phase::Starting) => {
-            "Reading the dataset folder …".to_owned()
-        }
+        Connection::Up(_) if !app.videos.is_known() || is_scanning(app) => "Reading the dataset folder …".to_owned(),
         Connection::Up(_) if filtered => {
             let back = app.keymap.key_text(crate::tui::action::Action::Back);
             match filter.is_problems() && filter.text.is_empty() && filter.class.is_none() {
@@ -191,6 +189,12 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
     for (row, text) in lines.iter().enumerate().take(usize::from(area.height).saturating_sub(top)) {
         buffer.set_stringn(area.x + 2, area.y + (top + row) as u16, text, width, theme.style(Role::Dim));
     }
+}
+
+/// The engine has not read the dataset folder, or has found videos that the table has not asked for yet.
+fn is_scanning(app: &App) -> bool {
+    let is_all = *app.videos.filter() == Filter::default();
+    app.snapshot().is_none_or(|snapshot| snapshot.phase == Phase::Starting || is_all && snapshot.counts.videos > 0)
 }
 
 /// The device that works on a video, and its progress.

@@ -10,7 +10,7 @@ fn from_missing_weights_through_the_settings_to_a_run() {
     let config = CONFIG.replace("\"seeded\"", "\"no-such.pth\" # mine");
     let bench = bench(&[("A/v_a.mp4", "ok")], &config);
     let mut screen = open(&bench, &[], 80, 24);
-    screen.shows("ready to start");
+    screen.shows("no weights: , settings");
     screen.shows("∘ queued 1");
     // Everything but extraction works.
     screen.press("l", "hacs_data.txt");
@@ -42,7 +42,7 @@ fn from_missing_weights_through_the_settings_to_a_run() {
 fn settings_of_the_command_line_are_shown_and_replaced() {
     let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
     let mut screen = open(&bench, &["--checkpoint", "no-such.pth"], 120, 40);
-    screen.shows("ready to start");
+    screen.shows("no weights: , settings");
     let form = screen.press(",", "command line");
     assert!(form.lines().any(|line| line.contains("no-such.pth") && line.contains("command line")), "{form}");
     screen.shows("▸ checkpoint");
@@ -71,10 +71,11 @@ fn settings_saved_during_a_run_are_used_by_the_next_one() {
     });
     screen.shows("Run finished");
     screen.shows("6 done, 0 failed");
-    // The card stays until it is closed. Then the engine restarts.
+    // The results stay until the user starts a run, even if nothing is left to extract.
     screen.send(ESC);
-    screen.shows("new settings in use: devices");
-    screen.shows("finished");
+    screen.shows_no("Run finished");
+    assert!(!screen.press("s", "new settings in use: devices").contains("ready to start"));
+    screen.shows("nothing left to extract");
     screen.send("q");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
@@ -99,6 +100,27 @@ fn another_window_keeps_the_engine_and_the_message_says_so() {
     screen.press("s", "Run finished");
     screen.shows("new settings in use: devices");
     screen.send("qq");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn a_window_that_attaches_uses_its_settings_for_the_next_run() {
+    let videos = slow(4, 500);
+    let bench = bench(&borrowed(&videos), CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    screen.press("s", "● running");
+    screen.press("q", "detach");
+    screen.send("d");
+    assert_eq!(screen.ends(), 0);
+    fs::write(bench.path("config.toml"), format!("devices = \"cpu*2\"\n{CONFIG}")).unwrap();
+    let mut screen = open(&bench, &["attach"], 120, 40);
+    screen.shows("other settings");
+    screen.shows("Run finished");
+    screen.send(ESC);
+    screen.press("s", "new settings in use: config.toml");
+    screen.send("q");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
 }

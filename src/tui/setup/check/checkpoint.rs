@@ -39,7 +39,7 @@ fn address(url: &str) -> Verdict {
     match Cache::of_user().and_then(|cache| cache.place(url)) {
         Err(error) => Verdict::Wrong(error.to_string()),
         Ok(place) if place.is_file() => Verdict::Fine(format!("downloaded already: {}", place.display())),
-        Ok(_) => Verdict::Fine(format!("will be downloaded from {}", fetch::public(url))),
+        Ok(_) => Verdict::Warn(format!("needs internet: will be downloaded from {}", fetch::public(url))),
     }
 }
 

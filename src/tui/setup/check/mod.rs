@@ -27,6 +27,9 @@ const MAX_DEPTH: usize = 4;
 /// Tests must not depend on the speed of the machine.
 const MAX_DURATION: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(700) };
 
+/// The file systems of the kernel in /proc and /sys.
+const VIRTUAL: [i64; 2] = [0x9fa0, 0x6265_6572];
+
 /// A larger manifest is read when the run begins, not while its name is typed.
 const MAX_MANIFEST_BYTES: u64 = 200 << 20;
 
@@ -188,6 +191,10 @@ fn out(root: Option<&Path>, path: &Path) -> Verdict {
     if let Err(error) = rustix::fs::access(there, rustix::fs::Access::WRITE_OK) {
         return Verdict::Wrong(format!("{} cannot be written to: {}", there.display(), io::Error::from(error)));
     }
+    // Their permissions allow it to root, and the kernel refuses it.
+    if rustix::fs::statfs(there).is_ok_and(|system| VIRTUAL.contains(&(system.f_type as i64))) {
+        return Verdict::Wrong(format!("it cannot be created in {}, which holds no files of users", there.display()));
+    }
     let state = match (path.join(".reeldeck").is_dir(), there == path) {
         (true, _) => "an output folder already; finished features are kept",
         (_, true) => "exists",
@@ -258,6 +265,7 @@ fn devices(typed: &str, gpus: &Result<u32, String>) -> Verdict {
             let beyond = list.iter().find(|device| matches!(device, Device::Cuda(index) if *index >= count));
             let workers = workers(list.len());
             match beyond {
+                Some(_) if count == 0 => Verdict::Wrong("this machine has no NVIDIA GPU: use cpu".into()),
                 Some(device) => Verdict::Warn(format!("{device} not found: this machine has {cards}")),
                 None if list.contains(&Device::Cpu) && count > 0 => {
                     Verdict::Warn(format!("{workers}, the CPU among them; this machine has {cards}"))

@@ -125,6 +125,7 @@ fn output_folder_verdicts() {
     says(check("data"), Is::Wrong, "inside the dataset folder");
     says(check("list.txt"), Is::Wrong, "a file");
     says(check(""), Is::Wrong, "name a folder");
+    says(check("/proc/x"), Is::Wrong, "cannot be created in /proc");
     let values = Values { root: "o/features/x".into(), out: "o".into(), ..Values::default() };
     fs::create_dir_all(folder.path().join("o/features/x")).unwrap();
     let asked = CheckRequest { field: Field::Out, folder: folder.path().into(), home: None, values };
@@ -142,8 +143,8 @@ fn checkpoint_verdicts() {
     let check = |typed| check(&folder, Field::Checkpoint, typed);
     says(check(""), Is::Warn, "scan and check work");
     says(check("seeded"), Is::Warn, "the numbers mean nothing");
-    says(check("published"), Is::Fine, "download");
-    says(check("https://me:secret@example.org/x.pth"), Is::Fine, "from https://example.org/x.pth");
+    says(check("published"), Is::Warn, "needs internet: will be downloaded from ");
+    says(check("https://me:secret@example.org/x.pth"), Is::Warn, "from https://example.org/x.pth");
     says(check("https://example.org/"), Is::Wrong, "not the address of a file");
     says(check("ftp://example.org/x.pth"), Is::Wrong, "neither https:// nor http://");
     says(check("slowonly_20221013-15b93b10.pth"), Is::Fine, "published");
@@ -194,6 +195,7 @@ fn device_verdicts() {
     says(devices("all", &Ok(8)), Is::Fine, "8 NVIDIA GPUs, one worker each");
     says(devices("cuda:0,cuda:1", &Ok(2)), Is::Fine, "2 workers; this machine has 2 NVIDIA GPUs");
     says(devices("cuda:2", &Ok(2)), Is::Warn, "cuda:2 not found");
+    says(devices("cuda:0", &Ok(0)), Is::Wrong, "this machine has no NVIDIA GPU: use cpu");
     says(devices("cpu", &Ok(1)), Is::Warn, "has 1 NVIDIA GPU");
     says(devices("gpu", &Ok(1)), Is::Wrong, "did you mean");
     let broken = Err("no PyTorch".into());
