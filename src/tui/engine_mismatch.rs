@@ -14,17 +14,22 @@ use crate::protocol::Welcome;
 use crate::protocol::words::Level;
 
 impl App {
-    /// An engine was running before this window. If its settings are others, the next run of this window uses those of the window.
+    /// An engine was running before this window. If the window has a configuration with other settings, its next run uses them.
     /// Returns the differences that decide on the results, for people.
     pub(super) fn join(&mut self, welcome: &Welcome, settings: &Settings, typed: &Overrides) -> Option<String> {
-        if welcome.settings != 0 && welcome.settings != settings.digest() {
+        let uses_own = settings.config_file.is_some() && ![0, settings.digest()].contains(&welcome.settings);
+        if uses_own {
             let changed = config::FILE.to_owned();
             let text = format!("the engine was started with other settings; the next run started here uses {changed}");
             self.report(Level::Info, text);
             let (settings, typed) = (settings.clone(), typed.clone());
             self.new_settings = NewSettings::Waiting(Box::new(Reopening { settings, typed, changed, then: None }));
         }
-        differences(settings, welcome)
+        let advice = match uses_own {
+            true => "The next run that is started in this window uses those of the window.",
+            false => "To use the settings of this window, stop the run, quit, and start reeldeck again.",
+        };
+        Some(format!("{} {advice}", differences(settings, welcome)?))
     }
 }
 
@@ -61,10 +66,7 @@ fn differences(settings: &Settings, welcome: &Welcome) -> Option<String> {
         lines.push(format!("features {set} (the recipe {} has changed since)", text::sanitized(&recipe.name)));
     }
     (!lines.is_empty()).then(|| {
-        format!(
-            "The run in this output folder was started with other settings, and uses them: {}. The next run that is started in this window uses those of the window.",
-            lines.join("; ")
-        )
+        format!("The run in this output folder was started with other settings, and uses them: {}.", lines.join("; "))
     })
 }
 

@@ -232,6 +232,8 @@ async fn event_loop(window: &mut Window, channels: Channels<'_>, start: bool) ->
             // Engines on other hosts are followed through their files; the table of videos needs an engine here.
             _ => window.start(),
         }
+    } else {
+        window.join();
     }
     tokio::spawn(link::run(window.settings().clone(), requests, events));
     let mut tick = tokio::time::interval(every);

@@ -140,14 +140,6 @@ fn retry(app: &App) -> Option<String> {
         return None;
     }
     let Some(row) = app.videos.current() else { return Some("no video is here".into()) };
-    let why = match row.state {
-        RowState::Missing => "is missing: download it, then rescan",
-        RowState::Refused | RowState::Ignored => "is not a video that can be used",
-        RowState::Running => "is being extracted now",
-        RowState::Queued if app.is_active() => "is queued already",
-        RowState::Excluded => "is excluded; include it first",
-        RowState::LeftOut => "is not part of this run: beyond the limit",
-        _ => return None,
-    };
-    Some(format!("{} {why}", row.video))
+    let why = details::no_retry(row.state, app.is_active())?;
+    Some(format!("{} {}", row.video, why.trim_start_matches("it ")))
 }

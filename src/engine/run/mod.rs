@@ -225,6 +225,7 @@ impl Engine {
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
     ) {
         (self.run_began, self.over, self.ended) = (self.now(), None, None);
+        self.state.paused_for = 0;
         if self.begun || self.plan.waits {
             self.join_claims();
         }

@@ -48,7 +48,11 @@ impl Engine {
             // No run has started yet, or it starts now and its time is not noted yet.
             (Some(_), false) => 0,
             _ if !self.begun => 0,
-            (over, _) => over.unwrap_or(self.now()) - self.run_began,
+            (over, _) => {
+                let until = over.unwrap_or(self.now());
+                let pause = self.state.paused.map_or(0, |since| until.saturating_sub(since));
+                (until - self.run_began).saturating_sub(self.state.paused_for + pause)
+            }
         };
         let ended = self.ended.filter(|_| self.state.is_over());
         let mut snapshot = publish::snapshot(&self.state, &self.rate, elapsed, self.now());

@@ -57,7 +57,7 @@ impl Context {
         Details {
             next_step: next_step(&row, reason_of(attempts.as_ref(), &row)).map(str::to_owned),
             modified: file.as_ref().and_then(|file| Timestamp::from_nanosecond(file.stamp.mtime_ns.into()).ok()),
-            path: path.filter(|_| row.state != RowState::Missing && row.state.is_video()),
+            path: path_on_disk(&row, path, &self.root),
             container,
             fps,
             attempts: attempts.map(|file| file.attempts).unwrap_or_default(),
@@ -66,6 +66,16 @@ impl Context {
             feature_error,
             row,
         }
+    }
+}
+
+/// The path of a row's file, if it is on disk. `path`: that of a video.
+fn path_on_disk(row: &Row, path: Option<PathBuf>, root: &Path) -> Option<PathBuf> {
+    match row.state {
+        RowState::Missing => None,
+        state if state.is_video() => path,
+        // The row may not spell the name of such a file exactly.
+        _ => Some(root.join(&row.video)).filter(|path| path.symlink_metadata().is_ok()),
     }
 }
 
@@ -221,6 +231,30 @@ mod tests {
         assert_eq!((classes.len(), top1[7], top1[8], top1[19]), (NAMED_CLASSES, 7, 8, 8));
         let nothing = matrix(&[&[f32::NAN, f32::NAN]]);
         assert_eq!(top_classes(&nothing, &[]).0, [0]);
+    }
+
+    #[test]
+    fn files_that_are_no_videos_are_on_disk_too() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let path = |video: &str, state| {
+            let row = Row {
+                video: video.into(),
+                state,
+                findings: crate::protocol::row::Findings::default(),
+                has_feature: false,
+                leaves: false,
+                size: 1,
+                attempts: 0,
+                reason: None,
+                facts: None,
+            };
+            path_on_disk(&row, Some("a.mp4".into()), folder.path())
+        };
+        assert_eq!(path("notes.txt", RowState::Ignored), Some(folder.path().join("notes.txt")));
+        assert_eq!(path("gone.txt", RowState::Ignored), None);
+        assert_eq!(path("a.mp4", RowState::Missing), None);
+        assert_eq!(path("a.mp4", RowState::Queued), Some("a.mp4".into()));
     }
 
     #[test]

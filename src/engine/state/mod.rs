@@ -157,6 +157,8 @@ pub struct State {
     pub phase: Phase,
     /// When a user paused the workers.
     pub paused: Option<Millis>,
+    /// How long this run was paused, without the current pause.
+    pub paused_for: Millis,
     /// Nothing is handed out, because of a folder.
     pub hold: Option<Hold>,
     /// The checks of the folders.
@@ -232,6 +234,7 @@ impl State {
             workers: slots.into_iter().map(worker).collect(),
             phase: Phase::Running,
             paused: None,
+            paused_for: 0,
             hold: None,
             checks: Checks::default(),
             rules,

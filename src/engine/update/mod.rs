@@ -317,7 +317,9 @@ impl Step<'_> {
 
     fn resume(&mut self) {
         if let Some(since) = self.state.paused.take() {
-            self.forgive(self.now.saturating_sub(since));
+            let pause = self.now.saturating_sub(since);
+            self.state.paused_for += pause;
+            self.forgive(pause);
             self.each_alive(Effect::Thaw);
             self.notify(Notice::Resumed);
         }

@@ -26,6 +26,9 @@ pub(super) fn write(page: &mut Page, details: &Details, zone: &TimeZone) {
     }
     if let Some(next) = &details.next_step {
         page.text("next step", next, Role::Title);
+        if next.contains("download it") || details.row.state == RowState::Missing {
+            page.text("", "the window notices the new file by itself; f5 in the table looks at once", Role::Base);
+        }
     }
     if details.row.state == RowState::Queued && details.row.findings.has(Finding::Corrupt) {
         page.text("", "the run tries it all the same; x leaves it out", Role::Base);

@@ -43,6 +43,7 @@ pub(super) fn is_excluded(details: &Details) -> bool {
 /// `None` if the action is available. `is_active`: a run is active.
 pub(crate) fn unavailable_reason(action: Action, details: &Details, is_active: bool) -> Option<&'static str> {
     match (action, details.row.state) {
+        (Action::Still, state) if !state.is_video() => Some("no picture: it is not a video"),
         (Action::Still, _) if details.path.is_none() => Some("no picture: the file is not on disk"),
         (Action::CopyPath, _) if details.path.is_none() && details.feature.is_none() => {
             Some("no path: the file is not on disk")
@@ -50,12 +51,22 @@ pub(crate) fn unavailable_reason(action: Action, details: &Details, is_active: b
         (Action::CopyReason, _) if details.row.reason.is_none() && details.attempts.is_empty() => {
             Some("nothing went wrong with this video")
         }
-        (Action::Retry, RowState::Running) => Some("it is being extracted now"),
-        (Action::Retry, RowState::Queued) if is_active => Some("it is queued already"),
-        (Action::Retry, RowState::Missing) => Some("it is not on disk; put the file in its class folder"),
-        (Action::Retry, RowState::Excluded) => Some("it is excluded; include it first"),
+        (Action::Retry, state) => no_retry(state, is_active),
         _ => None,
     }
+}
+
+/// Why a video in this state cannot be extracted again, with `it` for the video.
+pub(crate) fn no_retry(state: RowState, is_active: bool) -> Option<&'static str> {
+    Some(match state {
+        RowState::Missing => "it is missing: download it, then rescan",
+        RowState::Refused | RowState::Ignored => "it is not a video that can be used",
+        RowState::Running => "it is being extracted now",
+        RowState::Queued if is_active => "it is queued already",
+        RowState::Excluded => "it is excluded; include it first",
+        RowState::LeftOut => "it is not part of this run: beyond the limit",
+        RowState::Queued | RowState::Done | RowState::Stale | RowState::Failed => return None,
+    })
 }
 
 /// The keys that fit, in order of importance. Unavailable ones are dim.

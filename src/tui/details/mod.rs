@@ -15,8 +15,10 @@ use super::action::Action;
 use super::keymap::Keymap;
 use super::picture::{self, Depth, Rgb};
 use super::text;
-use super::theme::{Role, Theme};
+use super::theme::{Role, StateStyle, Theme};
 use crate::protocol::details::Details;
+use crate::protocol::row::RowState;
+use crate::protocol::snapshot::Phase;
 use page::Page;
 
 mod attempts;
@@ -25,7 +27,7 @@ mod keys;
 mod page;
 mod timelines;
 
-pub(super) use keys::{is_details_action, unavailable_reason};
+pub(super) use keys::{is_details_action, no_retry, unavailable_reason};
 
 /// The size limit of a still in pixels: enough for half of the widest terminal.
 pub(super) const STILL: [usize; 2] = [480, 270];
@@ -137,7 +139,7 @@ impl DetailsView {
 
     /// The file to fetch a still of, which counts as being fetched. `None` if it is not on disk.
     pub(super) fn load_still(&mut self) -> Option<PathBuf> {
-        let path = self.details.path.clone()?;
+        let path = self.details.path.clone().filter(|_| self.details.row.state.is_video())?;
         self.still = Still::Loading;
         Some(path)
     }
@@ -224,7 +226,9 @@ impl DetailsView {
         self.details.path.clone().or_else(|| self.details.feature.as_ref().map(|feature| feature.path.clone()))
     }
 
-    pub(super) fn draw(&self, theme: &Theme, keymap: &Keymap, is_active: bool, area: Rect, buffer: &mut Buffer) {
+    /// `phase`: that of the run, if the engine is connected.
+    pub(super) fn draw(&self, theme: &Theme, keymap: &Keymap, phase: Option<Phase>, area: Rect, buffer: &mut Buffer) {
+        let is_active = !matches!(phase, None | Some(Phase::Starting | Phase::Waiting | Phase::Idle));
         self.picture_at.set(None);
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
@@ -257,13 +261,18 @@ impl DetailsView {
         }
         let (room, has_picture) = (usize::from(area.width) - 2, matches!(self.still, Still::Loaded(_)));
         let hints = keys::hints(theme, keymap, &self.details, is_active, has_picture, room);
-        self.frame(theme, &hints, area, (from, height, lines), buffer);
+        let shown = match (self.details.row.state, phase) {
+            (RowState::Running, Some(Phase::Paused)) => theme.paused(),
+            (state, _) => theme.state(state),
+        };
+        self.frame(theme, shown, &hints, area, (from, height, lines), buffer);
     }
 
     /// Draws the border with title, keys and scroll position.
     fn frame(
         &self,
         theme: &Theme,
+        shown: StateStyle,
         hints: &Line<'_>,
         area: Rect,
         (from, height, lines): (usize, usize, usize),
@@ -280,7 +289,6 @@ impl DetailsView {
             let x = area.right() - 2 - place.len() as u16;
             buffer.set_string(x, area.y, place, theme.style(Role::Dim));
         }
-        let shown = theme.state(self.details.row.state);
         let name = text::sanitized(self.video());
         let state = format!("{} {}", shown.glyph, shown.word);
         let left = room.saturating_sub(used + text::width(&state) + 6);
@@ -288,14 +296,14 @@ impl DetailsView {
         if left >= 8 {
             let (class, file) = name.rsplit_once('/').unwrap_or(("", &name));
             let both = text::width(class) + text::width(file) + 3;
-            let shown = if both <= left && !class.is_empty() {
+            let named = if both <= left && !class.is_empty() {
                 format!("{file}{}{class}", theme.separator())
             } else {
                 file.into()
             };
             title.push(Span::raw(" "));
             title.push(Span::styled(
-                text::truncate(&shown, left, theme.ellipsis()).into_owned(),
+                text::truncate(&named, left, theme.ellipsis()).into_owned(),
                 theme.style(Role::Title),
             ));
             title.push(Span::raw(" "));

@@ -155,7 +155,9 @@ fn view(details: Details) -> DetailsView {
 }
 
 fn draw(view: &DetailsView, theme: &Theme, width: u16, height: u16) -> Buffer {
-    render::screen(theme, width, height, |area, buffer| view.draw(theme, &Keymap::default(), true, area, buffer))
+    render::screen(theme, width, height, |area, buffer| {
+        view.draw(theme, &Keymap::default(), Some(Phase::Running), area, buffer)
+    })
 }
 
 fn text_of(view: &DetailsView, width: u16, height: u16) -> String {
@@ -297,9 +299,9 @@ fn keys_scroll_and_return_outcomes() {
 #[test]
 fn an_unavailable_key_shows_the_reason() {
     let mut view = view(missing());
-    for key in ["o", "Y", "r"] {
+    for (key, reason) in [("o", "not on disk"), ("Y", "not on disk"), ("r", "is missing: download it")] {
         let Outcome::Refused(why) = press(&mut view, key) else { panic!("{key}") };
-        assert!(why.contains("not on disk"), "{why}");
+        assert!(why.contains(reason), "{why}");
     }
     view.set(Box::new(bare(RowState::Excluded)));
     assert!(matches!(press(&mut view, "r"), Outcome::Refused(why) if why.contains("include it first")));

@@ -154,12 +154,12 @@ fn the_cursor_stays_on_the_video_that_a_filter_has_brought_under_it() {
     engine.serve(&mut table);
     table.set_view(Filter { text: "v_0012".into(), ..Filter::default() }, Sort::default());
     engine.serve(&mut table);
-    assert_eq!(under(&table), "A/v_00120.mp4");
-    let moved = engine.0.remove(120);
-    engine.0.push(moved);
+    assert_eq!(under(&table), "A/v_00129.mp4");
+    let moved = engine.0.remove(129);
+    engine.0.insert(0, moved);
     table.mark_stale();
     engine.serve(&mut table);
-    assert_eq!((table.selected(), under(&table)), (9, "A/v_00120.mp4"));
+    assert_eq!((table.selected(), under(&table)), (0, "A/v_00129.mp4"));
     table.set_view(Filter::default(), Sort::default());
     engine.serve(&mut table);
     assert_eq!(under(&table), "A/v_00700.mp4", "without the filter, the cursor returns");

@@ -39,8 +39,24 @@ fn videos_of_a_paused_run_are_paused() {
     phase(&mut harness, Phase::Paused);
     let screen = harness.screen();
     assert!(screen.contains("‖ paused 4") && screen.contains("paused (ran 2 h 14 m)"), "{screen}");
-    harness.press("f r enter");
+    harness.press("f w enter");
     assert!(!harness.screen().lines().skip(3).any(|line| line.contains("▶")), "{}", harness.screen());
+    harness.knows_details = true;
+    harness.press("enter");
+    assert!(harness.shows("‖ paused ") && !harness.shows("▶ running"), "{}", harness.screen());
+}
+
+#[test]
+fn a_video_that_is_excluded_when_done_has_a_sign_in_its_row() {
+    let mut harness = running(120, 40, failing(), gpus(2));
+    harness.press("f w enter");
+    let first = harness.app.videos.current().unwrap().video.clone();
+    let file = first.split_once('/').unwrap().1.to_owned();
+    assert!(!harness.line(&file).contains("⊘"));
+    harness.table.rows.iter_mut().find(|row| row.video == first).unwrap().leaves = true;
+    harness.table_changed();
+    let line = harness.line(&file);
+    assert!(line.contains("⊘") && line.contains("excluded when done"), "{line}");
 }
 
 #[test]
@@ -91,6 +107,28 @@ fn new_settings_wait_until_the_user_starts_a_run() {
     assert_eq!(harness.last_command(), &Command::Leave);
     let Some(Effect::Reopen(new)) = harness.effects.last() else { panic!("{:?}", harness.effects) };
     assert_eq!(new.then, Some(Command::Start));
+}
+
+#[test]
+fn a_window_with_other_settings_than_the_engine_uses_its_own_for_the_next_run() {
+    use crate::config::{Overrides, Settings};
+    use crate::tui::tests::fixtures::welcome;
+    use crate::tui::update::Effect;
+    let folder = tempfile::tempdir().unwrap();
+    let typed = Overrides::default();
+    let reopens = |settings: &Settings, engine: u64| {
+        let mut harness = running(80, 24, many(90), gpus(1));
+        harness.app.join(&crate::protocol::Welcome { settings: engine, ..welcome() }, settings, &typed);
+        phase(&mut harness, Phase::Waiting);
+        harness.press("s");
+        harness.effects.iter().any(|effect| matches!(effect, Effect::Reopen(_)))
+    };
+    let none = Settings::resolve(&typed, folder.path()).unwrap();
+    assert!(!reopens(&none, 1), "a window without a configuration has no settings of its own");
+    std::fs::write(folder.path().join("config.toml"), "devices = \"cpu*2\"\n").unwrap();
+    let own = Settings::resolve(&typed, folder.path()).unwrap();
+    assert!(!reopens(&own, own.digest()) && !reopens(&own, 0), "the same, or unknown");
+    assert!(reopens(&own, none.digest()));
 }
 
 #[test]

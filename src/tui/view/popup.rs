@@ -30,7 +30,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 // The header stays visible.
                 let head = super::layout::current(app).header.height.min(area.height);
                 let below = Rect { y: area.y + head, height: area.height - head, ..area };
-                view.draw(&app.options.theme, &app.keymap, app.is_active(), below, buffer);
+                view.draw(&app.options.theme, &app.keymap, app.phase(), below, buffer);
                 None
             }
             Modal::RunEnd => {

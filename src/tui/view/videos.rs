@@ -268,20 +268,22 @@ fn state(app: &App, row: &Row, job: Option<&InFlight>, width: usize, highlighted
     let style = app.state_style(row.state);
     let base = theme.style(Role::Selection);
     let on = |style| if highlighted { base } else { style };
+    // It is excluded when it is done.
+    let glyph = if row.leaves { theme.state(RowState::Excluded).glyph } else { style.glyph };
     let share = job.filter(|job| job.clips > 0).and_then(InFlight::share).map(|share| share * 100.0);
     match share {
         Some(share) => {
             let bar = width.saturating_sub(8).min(8);
             let [full, rest] = gauge::bar_spans(theme, Some(share / 100.0), bar);
             let percent = format!(" {:>5}", text::percent(Some(share)));
-            spans.push(Span::styled(format!("{} ", style.glyph), on(style.style)));
+            spans.push(Span::styled(format!("{glyph} "), on(style.style)));
             spans.push(Span::styled(full.content, on(full.style)));
             spans.push(Span::styled(rest.content, on(rest.style)));
             let left = width.saturating_sub(2 + bar);
             spans.push(Span::styled(text::align_left(&percent, left, theme.ellipsis()), on(style.style)));
         }
         None => {
-            let word = format!("{} {} ", style.glyph, style.word);
+            let word = format!("{glyph} {} ", style.word);
             // Of a row in view, a file that was not checked is no news.
             let badges = row.findings.iter().filter(|finding| *finding != Finding::Unchecked);
             let badges: Vec<_> = badges.map(|finding| theme.finding(finding)).collect();
@@ -312,6 +314,7 @@ fn content(app: &App, row: &Row, column: TableColumn, device: Option<&str>) -> (
         TableColumn::Attempts => (row.attempts.to_string(), false),
         TableColumn::Reason => match (&row.reason, device) {
             (Some(reason), _) => (text::sanitized(reason).into_owned(), false),
+            (None, Some(device)) if row.leaves => (format!("on {device}, excluded when done"), true),
             (None, Some(device)) => (format!("on {device}"), true),
             (None, None) if row.has_feature && row.state != RowState::Done => ("has a feature already".into(), true),
             (None, None) => (String::new(), true),

@@ -14,6 +14,7 @@ fn pausing_stops_the_clock_and_stopping_ends_the_pause() {
     let effects = run.wait(3_600_000);
     assert!(!effects.contains(&Effect::Kill(WorkerId(0))), "a paused worker does not count as hanging");
     assert!(run.event(Event::Resume).contains(&Effect::Thaw(WorkerId(0))));
+    assert_eq!(run.state.paused_for, 3_600_000, "this time does not count as time of the run");
     assert!(!run.wait(29_000).contains(&Effect::Kill(WorkerId(0))));
     assert!(run.wait(5_000).contains(&Effect::Kill(WorkerId(0))), "a worker that stays silent after the pause does");
 

@@ -192,7 +192,7 @@ fn out(root: Option<&Path>, path: &Path) -> Verdict {
         return Verdict::Wrong(format!("{} cannot be written to: {}", there.display(), io::Error::from(error)));
     }
     // Their permissions allow it to root, and the kernel refuses it.
-    if rustix::fs::statfs(there).is_ok_and(|system| VIRTUAL.contains(&(system.f_type as i64))) {
+    if rustix::fs::statfs(there).is_ok_and(|system| VIRTUAL.contains(&system.f_type)) {
         return Verdict::Wrong(format!("it cannot be created in {}, which holds no files of users", there.display()));
     }
     let state = match (path.join(".reeldeck").is_dir(), there == path) {
