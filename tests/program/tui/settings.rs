@@ -103,3 +103,25 @@ fn another_window_keeps_the_engine_and_the_message_says_so() {
     assert_eq!(screen.ends(), 0);
     gone(&bench);
 }
+
+#[test]
+fn a_window_that_attaches_uses_its_settings_for_the_next_run() {
+    let videos = slow(4, 500);
+    let bench = bench(&borrowed(&videos), CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    screen.press("s", "● running");
+    screen.press("q", "detach");
+    screen.send("d");
+    assert_eq!(screen.ends(), 0);
+    fs::write(bench.path("config.toml"), format!("devices = \"cpu*2\"\n{CONFIG}")).unwrap();
+    let mut screen = open(&bench, &["attach"], 120, 40);
+    screen.shows("the engine has other settings");
+    screen.shows("Run finished");
+    screen.send(ESC);
+    screen.shows_no("Run finished");
+    screen.press("s", "new settings in use: config.toml");
+    screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
