@@ -265,7 +265,8 @@ fn devices(typed: &str, gpus: &Result<u32, String>) -> Verdict {
             let beyond = list.iter().find(|device| matches!(device, Device::Cuda(index) if *index >= count));
             let workers = workers(list.len());
             match beyond {
-                Some(_) if count == 0 => Verdict::Wrong("this machine has no NVIDIA GPU: use cpu".into()),
+                // A login node of a cluster may have none.
+                Some(_) if count == 0 => Verdict::Warn("no NVIDIA GPU here: use cpu to run on this machine".into()),
                 Some(device) => Verdict::Warn(format!("{device} not found: this machine has {cards}")),
                 None if list.contains(&Device::Cpu) && count > 0 => {
                     Verdict::Warn(format!("{workers}, the CPU among them; this machine has {cards}"))
