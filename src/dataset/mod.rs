@@ -1,10 +1,10 @@
 //! The videos on disk, the manifest, and the comparison of the two.
 
 use std::io;
-use std::path::Path;
 
 use reeldeck_common::layout::{Layout, files_below};
-use reeldeck_common::video::{VideoName, printable};
+use reeldeck_common::video::VideoName;
+pub(crate) use reeldeck_common::video::{shown, shown_bytes};
 
 use scan::VideoFile;
 
@@ -17,19 +17,6 @@ pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod video_list;
 pub(crate) mod watch;
-
-/// Makes text from disk safe for a terminal: control characters and invalid UTF-8 become visible escapes that keep different
-/// names distinguishable.
-pub(crate) fn shown_bytes(bytes: &[u8]) -> String {
-    let mut shown = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        shown.push_str(&printable(chunk.valid()));
-        for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    shown
-}
 
 /// The names of the videos.
 pub(crate) fn names(videos: &[VideoFile]) -> Vec<VideoName> {
@@ -47,19 +34,4 @@ pub(crate) fn features_without_video(layout: &Layout, videos: &[VideoFile]) -> i
     let mut without: Vec<VideoName> = names.filter(|name| !is_there(name)).collect();
     without.sort_unstable();
     Ok(without)
-}
-
-/// A path that is safe for a terminal.
-pub(crate) fn shown(path: &Path) -> String {
-    shown_bytes(path.as_os_str().as_encoded_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_and_invalid_utf8_are_escaped() {
-        assert_eq!(shown_bytes(b"A/v_\xff\xc3\xa9\n\x1b.mp4"), "A/v_\\xffé\\n\\u{1b}.mp4");
-    }
 }

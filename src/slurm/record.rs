@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::bounded;
 use reeldeck_common::layout::Layout;
-use reeldeck_common::video::printable;
+use reeldeck_common::video::{printable, shown};
 use serde::{Deserialize, Serialize};
 
 use crate::discovery::trust::Owners;
@@ -31,10 +31,6 @@ pub(crate) struct Jobs {
 /// The record of an output folder.
 fn path(out: &Path) -> PathBuf {
     Layout::new(out, "").private().join("slurm.json")
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy())
 }
 
 impl Jobs {
@@ -68,9 +64,9 @@ impl Jobs {
         let jobs: Self = serde_json::from_slice(bytes)?;
         let is_number = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
         if let Some(id) = jobs.all().iter().find(|id| !is_number(id)) {
-            bail!("{} is no number of a job", printable(&format!("{id:?}")));
+            bail!("{} is not the number of a job", printable(&format!("{id:?}")));
         }
-        ensure!(jobs.script.is_absolute(), "the script {} is no absolute path", shown(&jobs.script));
+        ensure!(jobs.script.is_absolute(), "the script {} is not an absolute path", shown(&jobs.script));
         Ok(jobs)
     }
 
@@ -99,7 +95,7 @@ impl Jobs {
         owners.check(script).with_context(failed)?;
         if !fs::symlink_metadata(script).is_ok_and(|metadata| metadata.is_file()) {
             let next = "`reeldeck slurm stop` and `reeldeck slurm submit SCRIPT` submit another one";
-            bail!("{} is no regular file; {next}", shown(script));
+            bail!("{} is not a regular file; {next}", shown(script));
         }
         Ok(())
     }

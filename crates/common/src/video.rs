@@ -138,6 +138,24 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// Makes text from disk safe for a terminal: control characters and invalid UTF-8 become visible escapes that keep different
+/// names distinguishable.
+pub fn shown_bytes(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        shown.push_str(&printable(chunk.valid()));
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    shown
+}
+
+/// A path that is safe for a terminal.
+pub fn shown(path: &Path) -> String {
+    shown_bytes(path.as_os_str().as_encoded_bytes())
+}
+
 /// Whether [`printable_lines`] changes the text.
 pub fn is_escaped(text: &str) -> bool {
     text.chars().any(is_escaped_in_lines)
@@ -211,6 +229,11 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\nc\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{202e}");
         assert_eq!(printable("Zürich 日本"), "Zürich 日本");
         assert_eq!(printable("a\u{200b}b\u{e0041}c\u{feff}"), "a\\u{200b}b\\u{e0041}c\\u{feff}");
+    }
+
+    #[test]
+    fn control_characters_and_invalid_utf8_are_escaped() {
+        assert_eq!(shown_bytes(b"A/v_\xff\xc3\xa9\n\x1b.mp4"), "A/v_\\xffé\\n\\u{1b}.mp4");
     }
 
     #[test]

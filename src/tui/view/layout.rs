@@ -35,7 +35,7 @@ pub(crate) struct Layout {
     pub log: Option<Rect>,
     /// The devices in one line each, while their pane is hidden.
     pub strip: Option<Rect>,
-    /// The lower border of a pane, and lines below it that the pane has given up, for toasts.
+    /// Where toasts are: the lower border of a pane. If they need more lines, the pane is shorter, and they take the lines below it.
     pub toasts: Option<Rect>,
     pub footer: Rect,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use reeldeck_common::protocol::{Init, ToWorker};
 use reeldeck_common::recipe::{Model, Recipe, SlowFast, VideoMae};
 
-use super::{difference, extract, features_of_the_cpu, library, videos, worker, wrong_without};
+use super::{assert_close, difference, extract, features_of_the_cpu, library, videos, worker, wrong_without};
 use crate::harness::{init, job, tiny_recipe};
 
 fn with_graphs(recipe: Recipe) -> Init {
@@ -87,10 +87,7 @@ fn after_a_capture_that_fails_all_passes_are_ordinary() {
         let told = ended.stderr.matches("CUDA graphs are not used any more").count();
         assert!(told == 1 && ended.stderr.contains(says), "{fault}: {}", ended.stderr);
         assert_eq!(count(&log, "free"), count(&log, "capture") + usize::from(fault == "invalid"), "{fault}");
-        for (feature, expected) in features.iter().zip(&expected) {
-            let difference = difference(feature, expected);
-            assert!(difference <= 1e-5, "{fault}: {difference}");
-        }
+        assert_close(&features, &expected, fault);
     }
 }
 

@@ -90,6 +90,14 @@ fn features_of_the_cpu(folder: &Path, videos: &[PathBuf]) -> Vec<Feature> {
     expected
 }
 
+/// Fails if a feature differs from the expected one by more than 1e-5.
+fn assert_close(features: &[Feature], expected: &[Feature], what: &str) {
+    for (feature, expected) in features.iter().zip(expected) {
+        let difference = difference(feature, expected);
+        assert!(difference <= 1e-5, "{what}: {difference}");
+    }
+}
+
 /// How many features are wrong if the fake GPU ignores this step, as if the worker had forgotten it.
 fn wrong_without(step: &str, on_gpu: &Init, folder: &Path, videos: &[PathBuf], expected: &[Feature]) -> usize {
     let mut worker = worker(on_gpu, &[("FAKE_CUDA_IGNORE", step)]);

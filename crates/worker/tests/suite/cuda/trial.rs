@@ -7,7 +7,7 @@ use reeldeck_common::feature::Feature;
 use reeldeck_common::protocol::{FromWorker, Init, ToWorker};
 use reeldeck_common::recipe::{Model, Precision, Recipe, SlowFast, VideoMae};
 
-use super::{difference, extract, features_of_the_cpu, videos, worker};
+use super::{assert_close, difference, extract, features_of_the_cpu, videos, worker};
 use crate::harness::{init, job, tiny_recipe};
 
 /// What the fake GPU says about failures of a kind that the worker does not know.
@@ -74,10 +74,7 @@ fn fused_convolutions_that_fail_or_are_wrong_are_replaced() {
         let ended = worker.finish();
         assert!(ended.stderr.contains("a fused convolution is not used"), "{fault}: {}", ended.stderr);
         assert!(ended.stderr.contains(says), "{fault}: {}", ended.stderr);
-        for (feature, expected) in features.iter().zip(&expected) {
-            let difference = difference(feature, expected);
-            assert!(difference <= 1e-5, "{fault}: {difference}");
-        }
+        assert_close(&features, &expected, fault);
     }
 }
 
