@@ -66,7 +66,7 @@ soak: setup-tests ## kill the engine and its workers a thousand times; half an h
 	$(CARGO_FOR_TESTS) build --workspace --bins --examples
 	export REELDECK_KILLS=1000; $(CARGO_FOR_TESTS) test --test program soak:: -- --nocapture
 
-attack: setup-tests ## let every system call fail in turn, in each command; half an hour
+attack: setup-tests ## let every system call fail in turn, in each command; an hour
 	$(CARGO_FOR_TESTS) build --workspace --bins --examples
 	$(CARGO_FOR_TESTS) test --test program attack:: -- --ignored --nocapture
 

@@ -5,6 +5,7 @@
 //! | `ok` | writes a valid feature file with generated numbers |
 //! | `crash`, `hang`, `leave` | aborts, never ends, exits |
 //! | `kill` | is killed with SIGKILL, as by the kernel when memory runs out |
+//! | `xcpu` | is killed with SIGXCPU, as at the limit of CPU time |
 //! | `nomemory` | aborts as a program that reaches its memory limit |
 //! | `garbage`, `partial` | writes an invalid line, half a line |
 //! | `mute` | writes the file and crashes before it reports it |
@@ -111,6 +112,9 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
             "kill" => {
                 first_time();
                 let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            }
+            "xcpu" => {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::XCPU);
             }
             "nomemory" => {
                 first_time();

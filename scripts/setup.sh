@@ -90,7 +90,7 @@ elif [ ${#missing[@]} -gt 0 ] && may_install; then
 elif [ ${#missing[@]} -gt 0 ]; then
   command -v g++ >/dev/null || die "g++ is not installed; reeldeck's set-up needs a C++ compiler"
   say "these system packages are missing and this account may not install them: ${missing[*]}"
-  say "going on with a private FFmpeg; to use the system's instead, have them installed and remove vendor/ffmpeg"
+  say "using a private FFmpeg; to use the system's instead, have them installed and remove vendor/ffmpeg"
   scripts/ffmpeg.sh
 fi
 [ "$mode" != --tests ] || ! is_private || scripts/ffmpeg.sh --encoders

@@ -28,8 +28,10 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// that it writes to standard error before it can be reached, such as its progress.
 ///
 /// # Errors
-/// When the engine cannot be started or ends at once: with its own error text and exit code.
+/// When the engine cannot be started or ends at once: with its own error text and exit code. When the configuration, which the engine
+/// reads again, names other folders now.
 pub(crate) fn start_waiting(settings: &Settings, typed: &Overrides, on_line: &dyn Fn(&str)) -> Result<u32> {
+    check_unmoved(settings, typed)?;
     let Started { pid, exit_code, stderr } = start(settings, typed, &["--wait"], on_line)?;
     let Some(code) = exit_code else { return Ok(pid) };
     let text = String::from_utf8_lossy(&stderr);
@@ -43,6 +45,26 @@ pub(crate) fn start_waiting(settings: &Settings, typed: &Overrides, on_line: &dy
     };
     Err(ExitError::new(Exit::of_code(code).filter(|exit| *exit != Exit::Done).unwrap_or(Exit::Internal), message)
         .into())
+}
+
+/// The caller shows the folders of `settings`, and would wait there for an engine that works in others.
+fn check_unmoved(settings: &Settings, typed: &Overrides) -> Result<()> {
+    let current = std::env::current_dir().context("failed to find the current folder")?;
+    // The engine itself reports a configuration that is invalid now.
+    let Ok(now) = Settings::resolve(typed, &current) else { return Ok(()) };
+    let folders = [("out", &settings.out, &now.out), ("root", &settings.root, &now.root)];
+    match folders.into_iter().find(|(_, shown, now)| shown != now) {
+        None => Ok(()),
+        Some((name, old, new)) => {
+            let file = shown(&now.config_file.unwrap_or_default());
+            let (old, new) = (shown(old), shown(new));
+            let message = format!(
+                "`{name}` is now {new} in {file}, and this window shows {old}; quit and start reeldeck again to use {new}, or change \
+                 `{name}` back"
+            );
+            Err(ExitError::new(Exit::Usage, message).into())
+        }
+    }
 }
 
 /// An engine that was started.
@@ -74,6 +96,8 @@ pub(crate) fn start(
     let own_log = own_log.with_context(|| format!("failed to write to {}", shown(&folder)))?;
     let stderr = own_log.reopen().with_context(|| format!("failed to write {}", shown(own_log.path())))?;
     let own = discovery::reeldeck()?;
+    // The configuration may change at any time, and the engine is expected in this folder.
+    let typed = &Overrides { root: Some(settings.root.clone()), out: Some(settings.out.clone()), ..typed.clone() };
     let mut command = Command::new(own);
     command
         .arg("engine")

@@ -29,6 +29,27 @@ pub(crate) fn rate(per_second: f64, unit: &str) -> String {
     }
 }
 
+/// A duration, in the only form in which people read one: `12 ms`, `2.9 s`, `31 s`, `3 m 5 s`, `2 h 14 m`, `3 d 4 h`. A
+/// position in a video has another form, `2:31`.
+pub(crate) fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "–".into();
+    }
+    if seconds < 0.9995 {
+        return format!("{:.0} ms", seconds * 1000.0);
+    }
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let s = seconds.round().min(1e12) as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} m {} s", s / 60, s % 60),
+        3600..86_400 => format!("{} h {} m", s / 3600, s / 60 % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
 /// The first `most` names, one per line, and how many more of the `all` names there are.
 pub(crate) fn first(names: &[impl ToString], all: usize, most: usize) -> String {
     let mut lines: Vec<String> = names.iter().take(most).map(|name| format!("  {}", name.to_string())).collect();
@@ -121,6 +142,12 @@ mod tests {
     fn slow_rates_are_shown_by_the_hour() {
         let shown = [0.0, 1.0 / 300.0, 0.1, 812.44].map(|per_second| rate(per_second, "clips"));
         assert_eq!(shown, ["0.0 clips/s", "12.0 clips/h", "0.1 clips/s", "812.4 clips/s"]);
+    }
+
+    #[test]
+    fn durations_have_one_or_two_units() {
+        let durations = [0.012, 0.9996, 2.94, 30.6, 59.7, 185.0, 8040.0, 273_600.0, f64::NAN].map(duration);
+        assert_eq!(durations, ["12 ms", "1.0 s", "2.9 s", "31 s", "1 m 0 s", "3 m 5 s", "2 h 14 m", "3 d 4 h", "–"]);
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{DecimalBytes, FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reeldeck_common::video::{printable, printable_lines};
 
 use crate::error::{Exit, ExitError};
-use crate::out::errln;
+use crate::out::{duration, errln};
 
 /// How often a bar is redrawn at most.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
@@ -202,7 +202,7 @@ impl Task {
         }
     }
 
-    /// `writing csv: 1200/50000, 31.0 a second, 42.00 MB/s, 00:26:12 left`.
+    /// `writing csv: 1200/50000, 31.0 a second, 42.00 MB/s, 26 m 12 s left`.
     fn line(&self, elapsed: Duration) -> String {
         let position = self.position();
         let seconds = elapsed.as_secs_f64();
@@ -225,7 +225,7 @@ impl Task {
             }
             if let Some(total) = total {
                 let left = total.saturating_sub(position) as f64 / rate;
-                line.push_str(&format!(", {} left", FormattedDuration(Duration::from_secs_f64(left))));
+                line.push_str(&format!(", {} left", duration(left)));
             }
         }
         if !self.detail.is_empty() {
@@ -250,10 +250,10 @@ mod tests {
     fn the_line_shows_counts_speed_and_remaining_time() {
         let ten = Duration::from_secs(10);
         let items = task(Size::Items(50), 20, 0, 30_000_000);
-        assert_eq!(items.line(ten), "writing csv: 20/50, 2.0 a second, 3.00 MB/s, 00:00:15 left");
+        assert_eq!(items.line(ten), "writing csv: 20/50, 2.0 a second, 3.00 MB/s, 15 s left");
         assert_eq!(items.line(Duration::from_millis(10)), "writing csv: 20/50");
         let transfer = task(Size::Bytes { present: 1_000_000, total: Some(5_000_000) }, 3, 0, 2_000_000);
-        assert_eq!(transfer.line(ten), "writing csv: 3.00 MB of 5.00 MB, 200.00 kB/s, 00:00:10 left");
+        assert_eq!(transfer.line(ten), "writing csv: 3.00 MB of 5.00 MB, 200.00 kB/s, 10 s left");
         let endless = task(Size::Bytes { present: 0, total: None }, 3, 0, 2_000_000);
         assert_eq!(endless.line(ten), "writing csv: 2.00 MB, 200.00 kB/s");
     }
@@ -262,10 +262,7 @@ mod tests {
     fn skipped_items_do_not_count_towards_the_speed() {
         let mut mixed = task(Size::Items(50), 30, 20, 0);
         mixed.detail = "3 not healthy".into();
-        assert_eq!(
-            mixed.line(Duration::from_secs(10)),
-            "writing csv: 30/50, 1.0 a second, 00:00:20 left, 3 not healthy"
-        );
+        assert_eq!(mixed.line(Duration::from_secs(10)), "writing csv: 30/50, 1.0 a second, 20 s left, 3 not healthy");
         let skipped = task(Size::Items(50), 20, 20, 0);
         assert_eq!(skipped.line(Duration::from_secs(10)), "writing csv: 20/50");
     }

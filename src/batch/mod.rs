@@ -45,6 +45,7 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
     // Workers inherit it. A worker on a GPU gives up its privileges itself: CUDA's driver may have to start a setuid program first.
     let hardened = if settings.devices.is_cpu_only() { confine::harden() } else { confine::leave_no_dumps() };
     hardened.context("failed to give up privileges")?;
+    settings.check_paths()?;
     match options.wait {
         true => settings.check_folders_or_wait()?,
         false => settings.check_folders()?,
@@ -115,7 +116,7 @@ fn weights(settings: &Settings) -> Result<ChosenWeights, CheckpointError> {
 }
 
 fn no_weights(error: CheckpointError) -> anyhow::Error {
-    anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights to work with"))
+    anyhow::Error::from(error).context(ExitError::new(Exit::Usage, "no weights"))
 }
 
 /// Prints the course of a session.
@@ -171,7 +172,7 @@ impl Reporter for Text {
         if missed > 0 {
             let are = if missed == 1 { "is" } else { "are" };
             errln!(
-                "{} with a feature {are} missing from the export; the next run extracts again what is damaged or gone",
+                "{} with a feature {are} missing from the export; the next run extracts damaged and missing features again",
                 out::count(missed, "video", "videos")
             );
         }

@@ -187,7 +187,8 @@ overrides!(StopArgs: order;);
 /// Options of `retry`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct RetryArgs {
-    /// Failed videos to retry: Class/file, file, or file without extension; `*` matches any text, `?` one character
+    /// Failed videos to retry: Class/file, file, or file without extension; `*` matches any text, `?` one character, `[ab]` one of
+    /// these
     #[arg(value_name = "PATTERN", required_unless_present_any = ["failed", "list"])]
     pub patterns: Vec<String>,
     /// Retry all failed videos
@@ -381,9 +382,8 @@ overrides!(SeededCheckpointArgs: config, recipe;);
 
 /// Accepts the names of the outputs, which shells complete.
 fn outputs() -> impl TypedValueParser<Value = Output> {
-    let all = [Output::Logits, Output::Pooled];
-    let named = move |name: String| all.into_iter().find(|output| output.name() == name).ok_or("an unknown output");
-    PossibleValuesParser::new(all.map(Output::name)).try_map(named)
+    let named = |name: String| Output::ALL.into_iter().find(|output| output.name() == name).ok_or("an unknown output");
+    PossibleValuesParser::new(Output::ALL.map(Output::name)).try_map(named)
 }
 
 fn a_bound(text: &str) -> Result<f64, String> {

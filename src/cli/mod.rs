@@ -26,7 +26,7 @@ pub(crate) use slurm::{SlurmArgs, SlurmCommand, SlurmInitArgs};
 /// Extract features from untrimmed videos for temporal action localization.
 ///
 /// The dataset folder usually contains one folder per class: Class/video.mp4. reeldeck never changes it and writes all results
-/// to the output folder. A run can be stopped at any time; the same command resumes it. Without a command and without --batch,
+/// to the output folder. An engine is the process that runs the workers and writes the results. A run can be stopped at any time; the same command resumes it. Without a command and without --batch,
 /// the terminal interface opens. Options override the configuration file, which overrides the defaults.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "reeldeck", version, max_term_width = 100, after_help = AFTER, after_long_help = LONG_AFTER)]
@@ -98,7 +98,7 @@ pub enum Command {
     },
     /// Write a config.toml for a dataset folder
     ///
-    /// It has a comment on every setting.
+    /// Every setting has a comment.
     Init(InitArgs),
     /// Check this machine and suggest fixes
     ///
@@ -106,7 +106,7 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Download the weights and print their path
     ///
-    /// By default, these are the recipe's.
+    /// Downloads the recipe's weights by default.
     Fetch(FetchArgs),
     /// Write the list of videos, hacs_data.txt
     ///
@@ -141,7 +141,7 @@ pub enum Command {
     Engine(EngineArgs),
     /// Export the features in the formats that trainers read
     Export(ExportArgs),
-    /// Check the features, also against other features
+    /// Check the features, or compare them with others
     ///
     /// Optionally re-extracts a sample or compares with other features. Exits 3 if any feature is wrong or missing.
     Verify(VerifyArgs),
@@ -161,9 +161,11 @@ pub enum Command {
     ///
     /// Shows the width, stride and cost of their features.
     Recipes,
+    /// List the keys of the interface, and the actions that `[tui.keys]` can change
+    Keys,
     /// Measure the fastest CPU settings and save them
     ///
-    /// They are those for the recipe's model, and later runs use them.
+    /// Measures the recipe's model. Later runs use the result.
     Tune(TuneArgs),
     /// Write the seeded weights as a .pth file
     ///
@@ -220,9 +222,13 @@ impl Cli {
             Some(Command::Annotations(args)) => args,
             Some(Command::Tune(args)) => args,
             Some(Command::SeededCheckpoint(args)) => args,
-            Some(Command::Demo { .. } | Command::Recipes | Command::Completions { .. } | Command::Man { .. }) => {
-                return overrides;
-            }
+            Some(
+                Command::Demo { .. }
+                | Command::Recipes
+                | Command::Keys
+                | Command::Completions { .. }
+                | Command::Man { .. },
+            ) => return overrides,
         };
         options.override_in(&mut overrides);
         overrides

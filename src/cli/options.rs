@@ -63,7 +63,7 @@ pub(super) struct ModelArgs {
     /// Weights: a file, a URL, published or seeded
     ///
     /// A .pth file, a URL, `published` for the recipe's weights (downloaded once), or `seeded` for weights from a fixed seed
-    /// (everything runs, but the numbers are meaningless).
+    /// (everything runs, but the features are meaningless).
     #[arg(long, value_name = "FILE|URL|WORD")]
     pub checkpoint: Option<PathBuf>,
 }

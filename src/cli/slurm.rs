@@ -28,7 +28,7 @@ pub enum SlurmCommand {
     Add(SlurmAddArgs),
     /// Stop the engines after the videos in progress, and cancel the waiting jobs
     Stop(SlurmStopArgs),
-    /// In a batch script whose engines share a job: queue the job again after exit code 130, else end with the code
+    /// For batch scripts that run several engines: requeue the job if CODE is 130, otherwise exit with CODE
     Requeue {
         /// The exit code of the engines, such as $? after srun
         code: u8,

@@ -104,6 +104,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("missing", "config root out manifest watch dry-run quiet"),
     ("annotations", "config root out manifest dry-run quiet"),
     ("recipes", ""),
+    ("keys", ""),
     ("tune", "config recipe seconds"),
     ("seeded-checkpoint w.pth", "config recipe"),
     ("completions bash", ""),

@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use super::ClientError;
 use crate::protocol::holder::Holder;
-use crate::protocol::{FromEngine, ToEngine};
+use crate::protocol::{self, FromEngine, ToEngine};
 
 /// How often to try again to reach a socket whose queue of connections is full.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(50);
@@ -46,6 +46,11 @@ impl Connection {
 
     pub(super) fn send(&mut self, message: &ToEngine) -> Result<(), ClientError> {
         let text = line(message).map_err(io::Error::from)?;
+        // Without the line break.
+        let bytes = text.len() - 1;
+        if bytes > protocol::MAX_LINE {
+            return Err(ClientError::TooLong { bytes });
+        }
         self.stream.write_all(text.as_bytes()).map_err(|error| self.failed(error))
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
+use crate::protocol::MAX_LINE;
 
 /// Why an engine cannot be talked to.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,10 @@ pub enum ClientError {
         shown(file)
     )]
     OtherFolder { out: PathBuf, other: PathBuf, file: PathBuf },
+    #[error(
+        "the request has {bytes} bytes, and a run reads at most {MAX_LINE}; give fewer names or patterns at a time"
+    )]
+    TooLong { bytes: usize },
     #[error("the connection to the run broke")]
     Broken(#[from] io::Error),
     #[error("the run has ended")]
@@ -51,7 +56,7 @@ pub enum ClientError {
 impl From<ClientError> for ExitError {
     fn from(error: ClientError) -> Self {
         let exit = match error {
-            ClientError::NoRun { .. } => Exit::Usage,
+            ClientError::NoRun { .. } | ClientError::TooLong { .. } => Exit::Usage,
             _ => Exit::Internal,
         };
         Self::new(exit, error)

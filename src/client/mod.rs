@@ -28,6 +28,9 @@ pub(crate) use overview::Overview;
 /// An engine that does not answer within this time is taken to hang.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a killed engine may keep its lock while it does not listen any more.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// A connection to an engine.
 pub struct Client {
     connection: Connection,
@@ -101,7 +104,18 @@ impl Client {
     /// # Errors
     /// As [`find_run`], and when the engine cannot be reached or does not answer.
     pub fn find(settings: &Settings) -> Result<Self, ClientError> {
-        Self::connect(&settings.out, &find_run(&settings.out)?)
+        let until = Instant::now() + ENDING;
+        loop {
+            match Self::connect(&settings.out, &find_run(&settings.out)?) {
+                // An engine that is killed keeps its lock for a moment. Then there is none, or another one.
+                Err(ClientError::Unreachable { source, .. })
+                    if source.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until =>
+                {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                connected => return connected,
+            }
+        }
     }
 
     /// Connects to this run.

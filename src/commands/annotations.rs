@@ -16,7 +16,7 @@ use crate::out::{self, count};
 use crate::progress::Progress;
 
 /// Writes the files into `annotations` in the output folder. Returns [`Exit::Incomplete`] if a frame count is an estimate,
-/// or a duration differs from the manifest's.
+/// a duration differs from the manifest's, or a feature is not usable.
 ///
 /// # Errors
 /// When the folders cannot be used, the manifest cannot be read or has no durations, or a file cannot be written. Then the
@@ -48,8 +48,8 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
         &Dataset {
             manifest: &manifest,
             videos: &scan.videos,
-            probes: &super::probe::known(settings, &scan.videos),
-            tolerance_s: settings.tolerance_s,
+            probes: &super::probe::known(settings, &scan.videos)?,
+            accepted: settings.accepted(),
         },
         &Owner::this_process(),
         &meter,
@@ -72,7 +72,22 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
         );
     }
     say_wrong_durations(&written.wrong_durations, most);
-    Ok(if written.estimated() == 0 && written.wrong_durations.is_empty() { Exit::Done } else { Exit::Incomplete })
+    say_broken(&written.broken, most);
+    let is_complete = written.estimated() == 0 && written.wrong_durations.is_empty() && written.broken.is_empty();
+    Ok(if is_complete { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Prints the videos whose features are damaged or cannot be read.
+fn say_broken(videos: &[(VideoName, String)], most: usize) {
+    for (video, why) in videos.iter().take(most) {
+        outln!("not usable {}: {}", printable(video.as_str()), printable(why));
+    }
+    if videos.len() > most {
+        outln!("{} more features are not usable; `reeldeck verify -v` names them all", videos.len() - most);
+    }
+    if !videos.is_empty() {
+        outln!("  next: `reeldeck verify` lists these features; `reeldeck --batch` extracts damaged ones again");
+    }
 }
 
 /// Prints the videos of another duration than the manifest's, as a scan does.

@@ -1,13 +1,16 @@
 //! `reeldeck stop`, `pause`, `resume` and `retry`: send one command to the active run of the output folder.
 
+use std::path::Path;
+
 use anyhow::Context;
-use reeldeck_common::layout::Layout;
+use reeldeck_common::layout::{Layout, files_below};
+use reeldeck_common::video::VideoName;
 
 use crate::client::{Client, ClientError};
 use crate::config::{Settings, Verbosity};
 use crate::dataset::shown;
 use crate::engine::orders::{self, Order};
-use crate::engine::patterns::Patterns;
+use crate::engine::patterns::{self, Patterns};
 use crate::error::{Exit, ExitError};
 use crate::out::outln;
 use crate::protocol::Command;
@@ -33,6 +36,19 @@ fn without_run(command: &Command) -> &'static str {
     }
 }
 
+/// Refuses invalid patterns that are not the name of a failed video. The engines are on other hosts and cannot be asked.
+fn check(out: &Path, asked: &[String]) -> anyhow::Result<()> {
+    let invalid = patterns::invalid(asked);
+    let mut patterns = Patterns::new(&invalid);
+    let failures = Layout::new(out, "").failures();
+    let files = if invalid.is_empty() { vec![] } else { files_below(&failures)? };
+    // The first folder is the feature set.
+    for name in files.iter().filter_map(|file| file.split_once('/')?.1.strip_suffix(".json")) {
+        VideoName::new(name).ok().map(|name| patterns.matches(&name));
+    }
+    patterns.unused().map_or(Ok(()), |error| Err(ExitError::new(Exit::Usage, error).into()))
+}
+
 /// Sends the command to an engine on this host, which passes it on, or writes it for engines on other hosts. Prints the answer.
 ///
 /// # Errors
@@ -41,7 +57,7 @@ pub(crate) fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit>
     let found = Client::find(settings);
     if let (Err(ClientError::OtherHost { .. }), Some(order)) = (&found, order(&command)) {
         if let Command::Retry { patterns } = &command {
-            Patterns::new(patterns).map_err(|error| ExitError::new(Exit::Usage, error))?;
+            check(&settings.out, patterns)?;
         }
         let private = Layout::new(&settings.out, "").private();
         orders::give(&private, order, None)
@@ -57,7 +73,7 @@ pub(crate) fn run(settings: &Settings, command: Command) -> anyhow::Result<Exit>
         }
         error => ExitError::from(error),
     })?;
-    let message = client.command(command)?;
+    let message = client.command(command).map_err(ExitError::from)?;
     if settings.verbosity > Verbosity::Quiet {
         outln!("{message}");
     }

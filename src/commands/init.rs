@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,6 +14,7 @@ use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::discovery::gpus;
 use crate::error::{Exit, ExitError};
+use crate::fetch;
 use crate::out::{self, errln};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -52,12 +54,16 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     let mut values = vec![
         ("root", written(root)),
         ("recipe", recipe.into()),
-        ("checkpoint", checkpoint.into()),
+        ("checkpoint", checkpoint.as_str().into()),
         ("devices", devices.into()),
     ];
     values.extend(typed.out.as_deref().map(|out| ("out", written(out))));
     values.extend(manifest.as_deref().map(|path| ("path", written(path))));
     let text = fill(&values)?;
+    let is_secret = checkpoint.contains("://") && fetch::has_secrets(&checkpoint);
+    if is_secret && typed.dry_run {
+        errln!("note: the text has the user name, password or query of the address of the checkpoint");
+    }
     if typed.dry_run {
         out::document(text.as_bytes()).context("failed to print the configuration")?;
         return Ok(Exit::Done);
@@ -65,7 +71,12 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     let failed = || format!("failed to write {}; check space and permissions", shown(&file));
     // Removes what an earlier command has left that was killed.
     atomic::sweep_folder(base, &Sweeper::of_command()).with_context(failed)?;
-    match atomic::write_new(&file, &Owner::this_process(), |writer| writer.write_all(text.as_bytes())) {
+    match atomic::write_new(&file, &Owner::this_process(), |writer| {
+        if is_secret {
+            writer.get_ref().set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+        writer.write_all(text.as_bytes())
+    }) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let message = format!(
                 "{} exists and is kept; --dry-run prints what would be written, --config names another file",
@@ -77,7 +88,17 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     }
     errln!("wrote {} for {}: {}", shown(&file), shown(root), out::count(found.videos.len(), "video", "videos"));
     for (name, value) in &values {
-        errln!("  {:<10} {}", if *name == "path" { "manifest" } else { name }, shown(value));
+        let value = match *name {
+            "checkpoint" if is_secret => fetch::public(&checkpoint),
+            _ => shown(value).to_string(),
+        };
+        errln!("  {:<10} {value}", if *name == "path" { "manifest" } else { name });
+    }
+    if is_secret {
+        errln!(
+            "note: the file has the user name, password or query of the checkpoint's address, which are not shown here; only you \
+             can read the file (mode 0600)"
+        );
     }
     if found.videos.is_empty() {
         let hint = hint(&found.refused, &current.join(root));

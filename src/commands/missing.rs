@@ -34,7 +34,7 @@ pub(crate) fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Resu
     let scan = scan(&settings.root, &settings.scan)?;
     super::check_readable(&scan)?;
     let watch = args.watch.then(|| watch::begin(settings, args, &scan)).transpose()?;
-    let probes = known(settings, &scan.videos);
+    let probes = known(settings, &scan.videos)?;
     let manifest = Some(&manifest);
     let mut current = Current { settings, manifest, scan, probes, checker: None, arriving: 0 };
     let mut wanted = write(settings, &current.report())?;

@@ -11,7 +11,7 @@ use reeldeck_common::probe::{Level, Verdict};
 use reeldeck_common::video::printable;
 
 use crate::config::{Settings, Verbosity};
-use crate::dataset::probe::cache::{self, Cache};
+use crate::dataset::probe::cache::{self, Cache, CacheError};
 use crate::dataset::probe::{Ended, Outcome, Request, Setup, probe};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
@@ -32,8 +32,11 @@ fn cache_of(settings: &Settings) -> PathBuf {
 }
 
 /// The results of earlier checks that still hold for these videos, which are sorted by name. Opens no video.
-pub(crate) fn known(settings: &Settings, videos: &[VideoFile]) -> Probes {
-    Cache::open(&cache_of(settings), videos, false).verdicts(videos)
+///
+/// # Errors
+/// When there are results that cannot be read.
+pub(crate) fn known(settings: &Settings, videos: &[VideoFile]) -> Result<Probes, CacheError> {
+    Ok(Cache::open(&cache_of(settings), videos, false)?.verdicts(videos))
 }
 
 /// Checks videos with `reeldeck-probe`.
@@ -56,12 +59,20 @@ pub(crate) struct Checked {
 
 impl<'a> Checker<'a> {
     /// Reads the results of earlier checks of these videos, which are sorted by name. Setting `cancel` ends a check early.
-    pub(crate) fn new(settings: &'a Settings, videos: &[VideoFile], level: Level, cancel: &'a AtomicBool) -> Self {
+    ///
+    /// # Errors
+    /// When there are results that cannot be read.
+    pub(crate) fn new(
+        settings: &'a Settings,
+        videos: &[VideoFile],
+        level: Level,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, CacheError> {
         // Nothing is started if all results are known.
         let setup = Setup::new(PathBuf::new(), &settings.limits);
         let setup = if network_of(&settings.root).is_some() { setup.far_away() } else { setup };
-        let cache = Cache::open(&cache_of(settings), videos, !settings.dry_run);
-        Self { settings, setup, cache, level, cancel }
+        let cache = Cache::open(&cache_of(settings), videos, !settings.dry_run)?;
+        Ok(Self { settings, setup, cache, level, cancel })
     }
 
     /// Sets for how long a file must not change before it counts as complete.

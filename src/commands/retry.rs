@@ -11,20 +11,21 @@ use reeldeck_common::feature::Header;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::{VideoName, printable};
 
+use super::list::MAX_NAMED;
 use super::set::feature_set;
 use crate::client;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
-use crate::out::count;
-use crate::out::{errln, outln};
+use crate::out::{self, count, errln, outln};
 
 /// The maximum size of a list, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Removes the features and failure files of the videos in the list, so that the next run extracts them. An active run would
-/// not notice, so it is refused. Files of videos that are not in the dataset folder stay: they could not be extracted again.
+/// not notice, so it is refused. Files of videos that are not in the dataset folder stay: they could not be extracted again. Then it
+/// returns [`Exit::Incomplete`].
 ///
 /// # Errors
 /// When the list cannot be read or has an invalid name, when a run holds the output folder, or when a file cannot be removed.
@@ -81,14 +82,14 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
             count(videos.len(), "video", "videos")
         );
     }
-    if let Some(one) = gone.first() {
-        errln!(
-            "{} not in the dataset folder, such as {}; their features and failure files are kept",
-            count(gone.len(), "video in the list is", "videos in the list are"),
-            printable(one.as_str())
-        );
+    if gone.is_empty() {
+        return Ok(Exit::Done);
     }
-    Ok(Exit::Done)
+    let (are, their) =
+        if gone.len() == 1 { ("video in the list is", "its") } else { ("videos in the list are", "their") };
+    errln!("{} {are} not in the dataset folder; {their} features and failure files are kept:", gone.len());
+    errln!("{}", out::first(&gone, gone.len(), MAX_NAMED));
+    Ok(Exit::Incomplete)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -9,9 +9,9 @@ use reeldeck_common::video::{printable, printable_lines};
 
 use crate::config::Verbosity;
 use crate::engine::publish::RunObserver;
-use crate::out::{errln, rate};
+use crate::out::{duration, errln, rate};
 use crate::protocol::event::Line;
-use crate::protocol::snapshot::{Counts, InFlight, Phase, Snapshot};
+use crate::protocol::snapshot::{InFlight, Phase, Snapshot};
 use crate::protocol::words::{Level, describe};
 
 /// Steps of the bar for each video.
@@ -106,11 +106,11 @@ impl RunObserver for RunProgress {
         }
         if let Some(bar) = &self.bar {
             let counts = snapshot.counts;
-            let settled = counts.of_this_run() - counts.unfinished();
+            let processed = counts.done + counts.failed;
             // A video in progress counts by the share of its clips, a finished or failed one as a whole.
             let in_flight: f64 = snapshot.devices.iter().flat_map(|d| &d.in_flight).filter_map(InFlight::share).sum();
-            bar.set_length((counts.of_this_run() * VIDEO) as u64);
-            bar.set_position(((settled as f64 + in_flight) * VIDEO as f64) as u64);
+            bar.set_length(((processed + counts.unfinished()) * VIDEO) as u64);
+            bar.set_position(((processed as f64 + in_flight) * VIDEO as f64) as u64);
             bar.set_message(self.line(snapshot));
         } else if self.verbosity > Verbosity::Quiet && snapshot.elapsed_s >= self.next_line {
             self.next_line = snapshot.elapsed_s + self.interval;
@@ -120,23 +120,16 @@ impl RunObserver for RunProgress {
     }
 }
 
-/// `12/40 videos, 2 failed, 3.4 clips/s, ETA 12:05`.
+/// `12 of 40 videos done, 2 failed, 26 queued, 3.4 clips/s, ETA 12 m 5 s`.
 pub(crate) fn status(snapshot: &Snapshot) -> String {
     let reason = printable(snapshot.reason.as_deref().unwrap_or(""));
     if snapshot.phase == Phase::Starting {
         let what = if snapshot.held_by.is_some() { "waiting" } else { "starting" };
         return format!("{what}: {reason}");
     }
-    let counts = snapshot.counts;
+    let mut text = snapshot.counts.in_words();
     if snapshot.phase == Phase::Waiting {
-        let Counts { done, failed, queued, videos, .. } = counts;
-        return format!("no run is active: {done} of {videos} videos done, {failed} failed, {queued} queued");
-    }
-    let of = counts.of_this_run();
-    let mut text = format!("{}/{of} videos", of - counts.unfinished());
-    let failed = counts.failed - counts.failed_before;
-    if failed > 0 {
-        text.push_str(&format!(", {failed} failed"));
+        return format!("no run is active: {text}");
     }
     let loading = snapshot.devices.iter().all(|device| device.status == "starting");
     match snapshot.phase {
@@ -148,34 +141,37 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
         Phase::Stopping => text.push_str(", stopping"),
         Phase::Idle if snapshot.exporting => return text + ", exporting",
         // The rate over the last minute does not apply to the whole run.
-        Phase::Idle => return text + &format!(" in {}", clock(Duration::from_secs_f64(snapshot.elapsed_s))),
+        Phase::Idle => return text + &format!("; the run took {}", duration(snapshot.elapsed_s)),
     }
     if let Some(clips) = snapshot.clips_per_s {
         text.push_str(&format!(", {}", rate(clips, "clips")));
     }
     if let Some(eta) = snapshot.eta_s.filter(|eta| *eta > 0) {
-        text.push_str(&format!(", ETA {}", clock(Duration::from_secs(eta))));
+        text.push_str(&format!(", ETA {}", duration(eta as f64)));
     }
     text
-}
-
-/// `0:07`, `12:05`, `3:51:00`.
-pub(crate) fn clock(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds / 3600 {
-        0 => format!("{}:{:02}", seconds / 60, seconds % 60),
-        hours => format!("{hours}:{:02}:{:02}", seconds / 60 % 60, seconds % 60),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::snapshot::Counts;
 
     #[test]
-    fn times_are_formatted_as_on_a_clock() {
-        for (seconds, text) in [(7, "0:07"), (725, "12:05"), (13_860, "3:51:00")] {
-            assert_eq!(clock(Duration::from_secs(seconds)), text);
-        }
+    fn a_state_has_the_same_counts_in_every_phase() {
+        let counts =
+            Counts { videos: 72, done: 69, resumed: 60, failed: 2, failed_before: 1, excluded: 1, ..Counts::default() };
+        let at = |phase, counts| status(&Snapshot { phase, counts, elapsed_s: 77.0, ..Snapshot::default() });
+        let all = "69 of 72 videos done, 2 failed, 1 excluded";
+        assert_eq!(at(Phase::Waiting, counts), format!("no run is active: {all}"));
+        assert_eq!(at(Phase::Idle, counts), format!("{all}; the run took 1 m 17 s"));
+        assert_eq!(at(Phase::Paused, counts), format!("{all}, paused"));
+        let running =
+            Snapshot { clips_per_s: Some(3.4), eta_s: Some(725), phase: Phase::Paused, ..Snapshot::default() };
+        let counts = Counts { done: 59, queued: 8, running: 2, ..counts };
+        assert_eq!(
+            status(&Snapshot { counts, ..running }),
+            "59 of 72 videos done, 2 failed, 10 queued, 1 excluded, paused, 3.4 clips/s, ETA 12 m 5 s"
+        );
     }
 }

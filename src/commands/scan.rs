@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
+use reeldeck_common::clock;
 use reeldeck_common::damaged;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::printable;
@@ -41,6 +42,9 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
         (true, _) => Some(Level::Quick),
         _ => None,
     };
+    if level.is_some() {
+        settings.check_paths()?;
+    }
     let cancel = match level.is_some() || args.watch.watch {
         true => cancel_on_signal(None).context("failed to catch signals")?,
         false => Arc::default(),
@@ -48,8 +52,8 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
     let scan = scan(&settings.root, &settings.scan)?;
     let watch = args.watch.watch.then(|| watch::begin(settings, &args.watch, &scan)).transpose()?;
     // A scan without checks uses the results of earlier checks.
-    let probes = if level.is_some() { Probes::new() } else { known(settings, &scan.videos) };
-    let checker = level.map(|level| Checker::new(settings, &scan.videos, level, &cancel));
+    let probes = if level.is_some() { Probes::new() } else { known(settings, &scan.videos)? };
+    let checker = level.map(|level| Checker::new(settings, &scan.videos, level, &cancel)).transpose()?;
     let mut current = Current { settings, manifest, scan, probes, checker, arriving: 0 };
     let mut checked = Exit::Done;
     if let Some(checker) = &mut current.checker
@@ -143,7 +147,7 @@ fn write_changes(
         return report.write_changes_json(writer, changes);
     }
     let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
-    let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+    let time = clock::now().to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string();
     report.write_changes(writer, changes, &time, most, settings.verbosity == Verbosity::Quiet)
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use reeldeck_common::atomic::{self, Owner, Sweeper};
+use reeldeck_common::bounded;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::printable;
 
@@ -15,8 +16,11 @@ use crate::dataset::shown;
 use crate::discovery;
 use crate::error::{Exit, ExitError};
 use crate::out::{count, errln, outln};
-use crate::slurm::script::{ENGINE_LOG, EXPORT_LOG, Request};
+use crate::slurm::script::{ENGINE_LOG, EXPORT_LOG, Request, line_of_clusters};
 use crate::slurm::{Job, Jobs, cluster, queue};
+
+/// The largest script that is read, in bytes. Slurm takes 4 MB.
+const MAX_SCRIPT: u64 = 16 << 20;
 
 /// Carries out a command.
 ///
@@ -119,12 +123,31 @@ fn export_of(script: &Path) -> PathBuf {
     script.with_file_name(name)
 }
 
+/// Refuses a script whose jobs would be on other clusters. Ids are those of one cluster, so no command would find the jobs.
+fn check_clusters(script: &Path) -> anyhow::Result<()> {
+    let bytes = bounded::read(script, MAX_SCRIPT).with_context(|| format!("failed to read {}", shown(script)))?;
+    match line_of_clusters(&String::from_utf8_lossy(&bytes)) {
+        None => Ok(()),
+        Some(line) => {
+            let message = format!(
+                "{}, line {line}: --clusters may send the jobs to a cluster where `reeldeck slurm` does not find them; remove the option, \
+                 and submit on a login node of that cluster",
+                shown(script)
+            );
+            Err(ExitError::new(Exit::Usage, message).into())
+        }
+    }
+}
+
 /// Submits the engines, and the export that follows them.
 fn submit(settings: &Settings, script: &Path) -> anyhow::Result<Exit> {
     let script = fs::canonicalize(script)
         .with_context(|| format!("failed to open {}; `reeldeck slurm init` writes it", shown(script)))
         .context(ExitError::new(Exit::Usage, "nothing was submitted"))?;
     text_of(&script)?;
+    for script in [&script, &export_of(&script)].into_iter().filter(|script| script.is_file()) {
+        check_clusters(script)?;
+    }
     let private = Layout::new(&settings.out, "").private();
     fs::create_dir_all(&private).with_context(|| format!("failed to create {}", shown(&private)))?;
     let _held = Jobs::lock(&settings.out)?;
@@ -177,6 +200,7 @@ fn add(settings: &Settings, engines: u32) -> anyhow::Result<Exit> {
     let (script, export) = (jobs.script.clone(), export_of(&jobs.script));
     for script in [Some(&script), Some(&export).filter(|export| export.exists())].into_iter().flatten() {
         Jobs::check_script(&settings.out, script)?;
+        check_clusters(script)?;
     }
     let mut options = beside(&script, ENGINE_LOG)?;
     options.push(format!("--array=0-{}", engines - 1));

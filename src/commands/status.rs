@@ -1,20 +1,18 @@
 //! `reeldeck status`: prints the run of an output folder with its engines on all machines, or how the last one ended.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use reeldeck_common::json;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::video::printable;
 use serde::Serialize;
 
-use super::run_progress::{clock, status as status_line};
+use super::run_progress::status as status_line;
 use crate::client::overview::{Engine, Joint};
 use crate::client::{Client, Overview};
 use crate::config::Settings;
 use crate::dataset::shown;
 use crate::error::Exit;
-use crate::out::{self, count, outln, rate};
+use crate::out::{self, count, duration, outln, rate};
 use crate::protocol::holder::Holder;
 use crate::protocol::last_run;
 use crate::protocol::snapshot::{Counts, Phase, Snapshot};
@@ -153,10 +151,11 @@ fn in_words(overview: &Overview, problems: &[Option<String>]) -> String {
 fn engine_in_words(engine: &Engine, problem: Option<&str>, is_alone: bool, lines: &mut Vec<String>) {
     let silence = match (engine.held, engine.silent) {
         (false, silent) => {
-            let ago = silent.map_or_else(String::new, |silent| format!("; last heartbeat {} ago", clock(silent)));
+            let ago = silent
+                .map_or_else(String::new, |silent| format!("; last heartbeat {} ago", duration(silent.as_secs_f64())));
             format!(", ended unexpectedly{ago}")
         }
-        (true, Some(silent)) => format!(", silent for {} s", silent.as_secs()),
+        (true, Some(silent)) => format!(", silent for {}", duration(silent.as_secs_f64())),
         (true, None) => String::new(),
     };
     lines.push(format!("  {}{silence}", engine.holder.process_in_words()));
@@ -166,7 +165,7 @@ fn engine_in_words(engine: &Engine, problem: Option<&str>, is_alone: bool, lines
     lines.extend(problem.map(|problem| format!("    {problem}")));
     let Some(snapshot) = &engine.snapshot else {
         if problem.is_none() {
-            lines.push(format!("    {} does not say what it does", engine.holder.tool));
+            lines.push(format!("    {} is too old to report its state", engine.holder.tool));
         }
         return;
     };
@@ -194,22 +193,15 @@ fn engine_in_words(engine: &Engine, problem: Option<&str>, is_alone: bool, lines
 
 /// How a run ended: what is done, what failed and why, where the results are, and the next step.
 fn last_in_words(run: &RunSummary) -> String {
-    let took = clock(Duration::from_secs_f64(run.seconds.max(0.0)));
+    let took = duration(run.seconds);
     let mut text = format!("Last run: {}, {} in {took}", run.ended.strftime("%F %T UTC"), run.ending.word());
     if let Some(reason) = &run.reason {
         text.push_str(&format!(": {}", printable(reason)));
     }
-    let Counts { done, failed, stale, left_out, excluded, .. } = run.counts;
-    let more = [
-        (failed, "failed"),
-        (run.counts.unfinished(), "left"),
-        (stale, "stale"),
-        (left_out, "left out"),
-        (excluded, "excluded"),
-        (run.refused, "refused"),
-    ];
-    let more: String = more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect();
-    text.push_str(&format!("\n  {done} of {} done ({} in this run){more}", run.counts.videos, run.done()));
+    text.push_str(&format!("\n  {}; {} done in this run", run.counts.in_words(), run.done()));
+    if run.refused > 0 {
+        text.push_str(&format!("\n  {} refused", count(run.refused, "file", "files")));
+    }
     if run.clips > 0 {
         text.push_str(&format!("\n  {}, {}", count(run.clips, "clip", "clips"), rate(run.clips_per_s, "clips")));
     }

@@ -7,10 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::damaged;
-use reeldeck_common::error::{ErrorKind, is_absent};
+use reeldeck_common::error::ErrorKind;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::protocol::{Init, VERSION};
-use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::printable;
 use reeldeck_process::Program;
 
@@ -98,14 +97,7 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
 
 /// Adds the damaged features to the list of damaged features, so that the next run extracts their videos again.
 fn note_damaged(layout: &Layout, report: &Report) -> std::io::Result<()> {
-    for finding in report.findings.iter().filter(|finding| finding.kind == Kind::Damaged) {
-        match SourceStamp::read(&layout.feature(&finding.video)) {
-            Ok(stamp) => damaged::add(layout, &finding.video, stamp)?,
-            Err(error) if is_absent(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    report.damaged.iter().try_for_each(|(video, stamp)| damaged::add(layout, video, *stamp))
 }
 
 /// Extracts `count` videos again and compares: first those with a note, then random ones.

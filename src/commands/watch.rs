@@ -43,7 +43,7 @@ pub(crate) struct Current<'a> {
 impl Current<'_> {
     /// The report of this state.
     pub(crate) fn report(&self) -> Report<'_> {
-        Report::new(self.manifest, &self.scan, &self.probes, self.settings.tolerance_s)
+        Report::new(self.manifest, &self.scan, &self.probes, self.settings.accepted())
     }
 
     /// Scans again and checks what has changed. Returns false, after a note, if that is not possible now.
@@ -56,7 +56,13 @@ impl Current<'_> {
             }
         };
         let Some(checker) = &mut self.checker else {
-            self.probes = known(self.settings, &self.scan.videos);
+            self.probes = match known(self.settings, &self.scan.videos) {
+                Ok(probes) => probes,
+                Err(error) => {
+                    errln!("note: {:#}; the report stays as it was", anyhow::Error::from(error));
+                    return Ok(false);
+                }
+            };
             return Ok(true);
         };
         let is_known =

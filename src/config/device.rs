@@ -95,7 +95,13 @@ impl FromStr for DeviceList {
                 None => (item, Some(1)),
             };
             let count = count.ok_or_else(|| format!("`{item}`: write a number of workers from 1 to 64 after `*`"))?;
-            if name == "all" || name.is_empty() {
+            if name.is_empty() {
+                let place = if text.trim().is_empty() { String::new() } else { format!("`{text}`: ") };
+                return Err(format!(
+                    "{place}a device is missing; write `cpu`, `all`, or devices such as `cuda:0,cuda:1`"
+                ));
+            }
+            if name == "all" {
                 return Err(format!("`{text}`: write `all` alone, or devices such as `cpu` or `cuda:0,cuda:1`"));
             }
             let device: Device = name.parse()?;
@@ -152,8 +158,9 @@ mod tests {
             ("cpu*", "1 to 64"),
             ("cpu*65", "1 to 64"),
             ("cpu,cpu", "write `cpu*2` for two workers"),
-            ("", "write `all` alone"),
-            ("cpu,", "write `all` alone"),
+            ("", "a device is missing; write `cpu`"),
+            (" ", "a device is missing; write `cpu`"),
+            ("cpu,", "`cpu,`: a device is missing"),
             ("all,cpu", "write `all` alone"),
             ("all*2", "write `all` alone"),
             ("cpu,cuda:0", "leave out `cpu`"),

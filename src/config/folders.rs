@@ -5,7 +5,31 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::ConfigError;
+use reeldeck_common::protocol::CheckpointSource;
+
+use super::{ConfigError, Settings};
+use crate::dataset::shown;
+use crate::error::ExitError;
+
+impl Settings {
+    /// Checks that workers and probers can be told the paths, which they are told as text.
+    ///
+    /// # Errors
+    /// When a path is not UTF-8 text.
+    pub fn check_paths(&self) -> Result<(), ExitError> {
+        let weights = match &self.checkpoint {
+            Some(CheckpointSource::File(path)) => Some(path.as_path()),
+            _ => None,
+        };
+        for (option, path) in [("--root", Some(&*self.root)), ("--out", Some(&*self.out)), ("--checkpoint", weights)] {
+            if let Some(path) = path.filter(|path| path.to_str().is_none()) {
+                let message = format!("the path {} is not UTF-8 text; rename the folder", shown(path));
+                Err(ConfigError::Value { place: option.to_owned(), message })?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Checks that the dataset folder exists, and that the output folder does not overlap it. Both paths are absolute.
 ///
@@ -17,10 +41,7 @@ pub(crate) fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> 
         return Err(ConfigError::RootNotFolder { path: root.to_owned() });
     }
     let real_root = fs::canonicalize(root).map_err(failed)?;
-    let real_out = resolve_links(out).map_err(|source| ConfigError::Out { path: out.to_owned(), source })?;
-    if real_out.exists() && !real_out.is_dir() {
-        return Err(ConfigError::OutNotFolder { path: out.to_owned() });
-    }
+    let real_out = check_out(out)?;
     if lies_in(&real_out, &real_root) {
         return Err(ConfigError::OutInRoot { out: out.to_owned(), root: root.to_owned() });
     }
@@ -28,9 +49,22 @@ pub(crate) fn check_folders(root: &Path, out: &Path) -> Result<(), ConfigError> 
     if let Some(own) = own.into_iter().find(|own| lies_in(&real_root, own)) {
         return Err(ConfigError::RootInOut { root: root.to_owned(), own });
     }
+    Ok(())
+}
+
+/// Checks the output folder alone: it is a folder or does not exist, and no link in it leads out of it. Returns its path without
+/// links.
+///
+/// # Errors
+/// When it is no folder, or has such a link.
+pub(crate) fn check_out(out: &Path) -> Result<PathBuf, ConfigError> {
+    let real_out = resolve_links(out).map_err(|source| ConfigError::Out { path: out.to_owned(), source })?;
+    if real_out.exists() && !real_out.is_dir() {
+        return Err(ConfigError::OutNotFolder { path: out.to_owned() });
+    }
     match link_out_of(&real_out) {
         Some((link, target)) => Err(ConfigError::LinkInOut { link, target }),
-        None => Ok(()),
+        None => Ok(real_out),
     }
 }
 
@@ -44,8 +78,10 @@ fn lies_in(path: &Path, folder: &Path) -> bool {
     path.starts_with(folder) || id(folder).is_some_and(|folder| path.ancestors().any(|path| id(path) == Some(folder)))
 }
 
-/// The first link to a folder outside of the output folder, in the folders that reeldeck writes to, and its target. These are
-/// at most three deep: `exports/<set>/csv`, `features/<set>/<class>`. Folders that this user cannot read are skipped.
+/// The first link to a folder outside of the output folder, in the folders that reeldeck writes to, and its target. Looks three
+/// folders deep: `exports/<set>/csv`, `features/<set>/<class>`. Deeper folders would take seconds to list, and have only features
+/// and failure files, whose writers check each folder ([`reeldeck_common::layout::check_inside`]). Folders that this user cannot
+/// read are skipped.
 fn link_out_of(out: &Path) -> Option<(PathBuf, PathBuf)> {
     let mut waiting: Vec<(PathBuf, usize)> = OWN_FOLDERS.iter().map(|name| (out.join(name), 1)).collect();
     while let Some((folder, depth)) = waiting.pop() {

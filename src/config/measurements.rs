@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::bounded;
+use reeldeck_common::error::is_absent;
 use reeldeck_common::machine::processor;
 use reeldeck_common::recipe::Recipe;
 use serde::{Deserialize, Serialize};
@@ -55,8 +56,15 @@ pub(crate) fn algorithms() -> Option<PathBuf> {
 
 impl Measurements {
     /// Reads the file. A file that does not exist or has another form counts as empty.
-    pub(crate) fn read(file: &Path) -> Self {
-        bounded::read(file, MAX_BYTES).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    ///
+    /// # Errors
+    /// When it exists and cannot be read. Taken as empty, it would be overwritten.
+    pub(crate) fn read(file: &Path) -> io::Result<Self> {
+        match bounded::read(file, MAX_BYTES) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+            Err(error) if is_absent(&error) => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes the file, and creates its folder.
@@ -85,7 +93,10 @@ impl Measurements {
 
 /// The fastest measurement on this machine with this recipe and number of workers.
 pub(crate) fn fastest(recipe: &Recipe, workers: usize, cores: usize) -> Option<Measurement> {
-    Measurements::read(&file()?).fastest(&key(recipe, &processor(), cores), workers)
+    let file = file()?;
+    let measurements = Measurements::read(&file)
+        .inspect_err(|error| tracing::warn!("failed to read {}: {error}; the defaults apply", file.display()));
+    measurements.ok()?.fastest(&key(recipe, &processor(), cores), workers)
 }
 
 #[cfg(test)]
@@ -102,17 +113,20 @@ mod tests {
         let file = folder.path().join("cache/reeldeck/tune.json");
         let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
         let key = key(&recipe, "a processor", 2);
-        let mut measurements = Measurements::read(&file);
+        let mut measurements = Measurements::read(&file).unwrap();
         assert_eq!(measurements, Measurements::default());
         measurements.insert(key.clone(), vec![measured(1, 2, 2, 3.0), measured(1, 2, 4, 3.5), measured(2, 1, 2, 4.0)]);
         measurements.write(&file).unwrap();
-        let read = Measurements::read(&file);
+        let read = Measurements::read(&file).unwrap();
         assert_eq!(read, measurements);
         assert_eq!(read.fastest(&key, 1), Some(measured(1, 2, 4, 3.5)));
         assert_eq!(read.fastest(&key, 2), Some(measured(2, 1, 2, 4.0)));
         assert_eq!(read.fastest(&key, 3), None);
         fs::write(&file, "{\"k\": 1}").unwrap();
-        assert_eq!(Measurements::read(&file), Measurements::default());
+        assert_eq!(Measurements::read(&file).unwrap(), Measurements::default());
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        assert!(Measurements::read(&file).is_err(), "a link to itself cannot be read");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::dataset::scan::ScanRules;
 use crate::dataset::shown;
+use crate::dataset::state::Accepted;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
 use crate::format::Format;
@@ -35,7 +36,7 @@ pub use device::{Device, DeviceList};
 pub(crate) use engine::{EngineSection, QueueOrder, WatchMode, WatchSection};
 pub(crate) use file::WorkerSection;
 pub use file::{Config, NvdecUse};
-pub(crate) use folders::check_folders;
+pub(crate) use folders::{check_folders, check_out};
 pub use overrides::Overrides;
 pub(crate) use tui::{ImageProtocol, KeyChoice, Notification, Progress, THEMES, TuiSection};
 
@@ -170,6 +171,11 @@ impl Settings {
         Meter::new(self.verbosity == Verbosity::Quiet, self.plain_interval)
     }
 
+    /// What is accepted of a file.
+    pub(crate) fn accepted(&self) -> Accepted {
+        Accepted { tolerance_s: self.tolerance_s, damage: self.recipe.damage }
+    }
+
     /// A digest of what decides on a run, by which a window knows whether an engine has its settings. The interface, the output
     /// of commands, and options for a single run are left out.
     pub(crate) fn digest(&self) -> u64 {
@@ -209,11 +215,16 @@ impl Settings {
             None => (Config::default(), "defaults".into()),
         };
         typed.refuse_tilde()?;
-        let folder_of_file = config_file.as_deref().and_then(Path::parent).unwrap_or(current).to_owned();
-        let folder_of_file = folder_of_file.as_path();
+        let folder = config_file.as_deref().and_then(Path::parent).unwrap_or(current).to_owned();
+        let folder = folder.as_path();
         let bad = |place: &str, message: String| ConfigError::Value { place: place.to_owned(), message };
+        // A dataset may contain a configuration and a library. Changing to its folder must not run the library.
+        if typed.config.is_none() && config.cuda.torch.to_str() != Some("") && !config.cuda.torch.is_absolute() {
+            let message = "[cuda] torch must be an absolute path, because its code is run and this configuration was only found in the \
+                           current folder; use an absolute path, or name the configuration with --config";
+            return Err(bad(&place, message.into()));
+        }
         let extensions = config.check().map_err(|message| bad(&place, message))?;
-        let folder = config_file.as_deref().and_then(Path::parent).unwrap_or(current);
         // A path in the file is relative to the file, a path on the command line to the current folder.
         let path = |typed: &Option<PathBuf>, written: &Path| match typed {
             Some(typed) => plain(&current.join(typed)),
@@ -268,7 +279,7 @@ impl Settings {
             live: config.export.live,
             tui: config.tui,
             watch: config.watch,
-            class_names: named(&config.details.class_names, folder_of_file),
+            class_names: named(&config.details.class_names, folder),
             nvdec: config.cuda.nvdec,
             nvdec_streams: config.cuda.nvdec_streams,
             graphs: config.cuda.graphs,
@@ -296,7 +307,9 @@ impl Settings {
     /// As [`Settings::check_folders`].
     pub fn check_folders_or_wait(&self) -> Result<(), ExitError> {
         match check_folders(&self.root, &self.out) {
-            Err(ConfigError::Root { .. }) if Layout::new(&self.out, "").private().is_dir() => Ok(()),
+            Err(ConfigError::Root { .. }) if Layout::new(&self.out, "").private().is_dir() => {
+                Ok(check_out(&self.out).map(drop)?)
+            }
             checked => Ok(checked?),
         }
     }

@@ -3,12 +3,29 @@
 use std::collections::HashMap;
 
 use reeldeck_common::error::{COMPARE_WITH_SOURCE, SAME_CONTENT, without_advice};
+use reeldeck_common::feature::FrameCounts;
 use reeldeck_common::probe::{Probed, Verdict};
+use reeldeck_common::recipe::Damage;
 use reeldeck_common::video::VideoName;
 use serde::Serialize;
 
 use super::scan::VideoFile;
 use crate::out::count;
+
+/// Ends the reason of a damaged video that the recipe does not accept.
+const TOO_MUCH: &str = "; max_lost in the recipe accepts less";
+
+/// What is accepted of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Accepted {
+    /// The difference between its duration and the manifest's, in seconds.
+    pub tolerance_s: f64,
+    /// The damage of an extracted video.
+    pub damage: Damage,
+}
+
+#[cfg(test)]
+pub(crate) const ACCEPTED: Accepted = Accepted { tolerance_s: 2.0, damage: Damage { max_lost: 0.05 } };
 
 /// Verdicts of probes by video. A verdict about another version of the file is ignored.
 pub(crate) type Probes = HashMap<VideoName, Probed>;
@@ -46,6 +63,8 @@ pub(crate) enum State {
         concealed: u64,
         /// The damage, for people.
         reason: String,
+        /// The recipe accepts this damage: the video is extracted.
+        accepted: bool,
     },
     /// On disk, but not probed in this version.
     Unchecked,
@@ -92,7 +111,7 @@ impl State {
             }
             Self::Corrupt { reason } => reason.clone(),
             Self::WrongDuration { have, want } => format!("is {have:.1} s long; the manifest says {want:.1} s"),
-            Self::Degraded { lost, concealed, reason } => {
+            Self::Degraded { lost, concealed, reason, accepted } => {
                 let frames = |n: &u64| count(*n as usize, "frame", "frames");
                 let text = match (lost, concealed) {
                     (0, concealed) => format!("{} concealed", frames(concealed)),
@@ -101,7 +120,8 @@ impl State {
                 };
                 // The next step says what helps.
                 let reason = without_advice(reason).trim_start_matches("; ");
-                if reason.is_empty() { text } else { format!("{text}: {reason}") }
+                let too_much = if *accepted { "" } else { TOO_MUCH };
+                if reason.is_empty() { format!("{text}{too_much}") } else { format!("{text}: {reason}{too_much}") }
             }
             Self::Unchecked => "on disk, not checked".into(),
             Self::Ready => "no problem was found".into(),
@@ -122,18 +142,14 @@ impl State {
             Self::WrongDuration { .. } => Some(
                 "download it again, or leave it out of training; `[manifest] tolerance_s` is the accepted difference",
             ),
-            Self::Degraded { reason, .. } if reason.ends_with(SAME_CONTENT) => {
-                Some("use it as it is; the recipe's max_lost is the accepted share of lost frames")
-            }
-            Self::Degraded { reason, .. } if reason.ends_with(COMPARE_WITH_SOURCE) => Some(
-                "use it as it is; if its source plays without faults, download it again; the recipe's max_lost is the accepted share \
-                 of lost frames",
-            ),
-            Self::Degraded { .. } => Some(
-                "download it again, or use it as it is; the recipe's max_lost is the accepted share of lost frames",
-            ),
+            Self::Degraded { reason, accepted, .. } => Some(next_step_of_degraded(reason, *accepted)),
             Self::Unchecked | Self::Ready => None,
         }
+    }
+
+    /// What to do about a damaged video whose reason is that of [`State::reason`].
+    pub(crate) fn next_step_of_degraded(reason: &str) -> &'static str {
+        next_step_of_degraded(reason, !reason.ends_with(TOO_MUCH))
     }
 
     /// Whether the dataset differs from the manifest in this video.
@@ -144,6 +160,25 @@ impl State {
     /// Whether no usable file exists, so that the video must be fetched.
     pub(crate) fn is_wanted(&self) -> bool {
         matches!(self, Self::Missing | Self::Corrupt { .. })
+    }
+}
+
+/// What to do about a damaged video, by the reason and whether the recipe accepts it.
+fn next_step_of_degraded(reason: &str, accepted: bool) -> &'static str {
+    match (reason.ends_with(SAME_CONTENT), reason.ends_with(COMPARE_WITH_SOURCE), accepted) {
+        (true, _, true) => "use it as it is; the recipe's max_lost is the accepted share of lost frames",
+        (_, true, true) => {
+            "use it as it is; if its source plays without faults, download it again; the recipe's max_lost is the accepted share of \
+             lost frames"
+        }
+        (_, _, true) => {
+            "download it again, or use it as it is; the recipe's max_lost is the accepted share of lost frames"
+        }
+        (true, _, false) => "find another source; it is extracted only with a higher max_lost in the recipe",
+        (_, true, false) => {
+            "if its source plays without faults, download it again; it is extracted only with a higher max_lost in the recipe"
+        }
+        (_, _, false) => "download it again; it is extracted only with a higher max_lost in the recipe",
     }
 }
 
@@ -163,13 +198,12 @@ pub(crate) fn next_step_of_corrupt(reason: &str) -> &'static str {
     } else if has(&["no video stream"]) {
         "check that it is a video; a file with only sound has no frames"
     } else {
-        "download it again; `reeldeck missing --manifest FILE` lists it with the missing videos"
+        "download it again; with a manifest, `reeldeck missing` lists it with the missing videos"
     }
 }
 
-/// The state of a single file. `want_s` is the duration in the manifest and `tolerance_s` the accepted difference, both in
-/// seconds.
-pub(crate) fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, tolerance_s: f64) -> State {
+/// The state of a single file. `want_s` is the duration in the manifest, in seconds.
+pub(crate) fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>, accepted: &Accepted) -> State {
     if file.stamp.size == 0 {
         return State::Corrupt { reason: "the file is empty".into() };
     }
@@ -183,7 +217,7 @@ pub(crate) fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Pro
         Verdict::Healthy { facts } | Verdict::Damaged { facts, .. } => facts,
     };
     let have = facts.duration_s;
-    let is_off = |seconds: f64, want: f64| (seconds - want).abs() > tolerance_s;
+    let is_off = |seconds: f64, want: f64| (seconds - want).abs() > accepted.tolerance_s;
     // A missing or zero duration cannot be compared.
     if let Some(want) = want_s
         && have > 0.0
@@ -194,8 +228,10 @@ pub(crate) fn of_file(file: &VideoFile, want_s: Option<f64>, probed: Option<&Pro
         return State::WrongDuration { have, want };
     }
     match &probed.verdict {
-        Verdict::Damaged { lost, concealed, reason, .. } => {
-            State::Degraded { lost: *lost, concealed: *concealed, reason: reason.clone() }
+        Verdict::Damaged { facts, lost, concealed, reason } => {
+            let (lost, concealed) = (*lost, *concealed);
+            let counts = FrameCounts { expected: facts.frames, output: facts.frames.saturating_sub(lost), concealed };
+            State::Degraded { lost, concealed, reason: reason.clone(), accepted: counts.are_accepted(accepted.damage) }
         }
         _ => State::Ready,
     }
@@ -242,7 +278,7 @@ mod tests {
     }
 
     fn state(verdict: Verdict, want: Option<f64>) -> State {
-        of_file(&file("A/v.mp4", 9), want, Some(&probed(verdict)), 2.0)
+        of_file(&file("A/v.mp4", 9), want, Some(&probed(verdict)), &ACCEPTED)
     }
 
     fn damaged(lost: u64, concealed: u64, duration_s: f64) -> Verdict {
@@ -251,8 +287,8 @@ mod tests {
 
     #[test]
     fn the_state_of_a_file_follows_from_disk_probe_and_manifest() {
-        assert_eq!(of_file(&file("A/v.mp4", 9), None, None, 2.0), State::Unchecked);
-        assert_eq!(of_file(&file("A/v.mp4", 0), None, None, 2.0).reason(), "the file is empty");
+        assert_eq!(of_file(&file("A/v.mp4", 9), None, None, &ACCEPTED), State::Unchecked);
+        assert_eq!(of_file(&file("A/v.mp4", 0), None, None, &ACCEPTED).reason(), "the file is empty");
         let healthy = || Verdict::Healthy { facts: facts(10.0) };
         assert_eq!(state(healthy(), None), State::Ready);
         assert_eq!(state(healthy(), Some(12.0)), State::Ready);
@@ -292,7 +328,8 @@ mod tests {
             assert!(next(reason).contains(says), "{reason}: {}", next(reason));
         }
         assert!(!next("encrypted").contains("download it again"));
-        let degraded = |lost, concealed, reason: &str| State::Degraded { lost, concealed, reason: reason.into() };
+        let degraded =
+            |lost, concealed, reason: &str| State::Degraded { lost, concealed, reason: reason.into(), accepted: true };
         assert_eq!(degraded(0, 1, "; download it again").reason(), "1 frame concealed");
         assert_eq!(degraded(1, 1, "cut; download it again").reason(), "1 frame lost, 1 concealed: cut");
         let doubtful = degraded(0, 1, &format!("garbage{COMPARE_WITH_SOURCE}"));
@@ -302,9 +339,27 @@ mod tests {
     }
 
     #[test]
+    fn damage_that_extraction_rejects_is_not_called_usable() {
+        let of = |frames, lost, concealed, reason: &str| {
+            let facts = Facts { frames, ..facts(10.0) };
+            state(Verdict::Damaged { facts, lost, concealed, reason: reason.into() }, None)
+        };
+        for reason in ["cut; download it again", COMPARE_WITH_SOURCE, SAME_CONTENT] {
+            for (frames, lost, concealed) in [(1, 0, 1), (100, 4, 2), (100, 6, 0), (0, 0, 1)] {
+                let state = of(frames, lost, concealed, reason);
+                assert!(state.reason().ends_with("max_lost in the recipe accepts less"), "{state:?}");
+                assert!(!state.next_step().unwrap().contains("use it"), "{state:?}");
+            }
+            let state = of(100, 3, 2, reason);
+            assert!(!state.reason().contains("max_lost"), "{state:?}");
+            assert!(state.next_step().unwrap().contains("use it as it is"), "{state:?}");
+        }
+    }
+
+    #[test]
     fn a_verdict_about_another_version_is_ignored() {
         let old = probed(Verdict::Corrupt { reason: "cut".into() });
-        assert_eq!(of_file(&file("A/v.mp4", 10), None, Some(&old), 2.0), State::Unchecked);
+        assert_eq!(of_file(&file("A/v.mp4", 10), None, Some(&old), &ACCEPTED), State::Unchecked);
     }
 
     #[test]
@@ -325,7 +380,7 @@ mod tests {
         let duplicate = State::Duplicate { files: vec![] };
         let corrupt = State::Corrupt { reason: String::new() };
         let wrong = State::WrongDuration { have: 1.0, want: 2.0 };
-        let degraded = State::Degraded { lost: 0, concealed: 1, reason: String::new() };
+        let degraded = State::Degraded { lost: 0, concealed: 1, reason: String::new(), accepted: true };
         let all =
             [State::Missing, corrupt, wrong, duplicate, degraded, State::Unlisted, State::Unchecked, State::Ready];
         for (index, state) in all.iter().enumerate() {

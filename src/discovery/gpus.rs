@@ -106,7 +106,7 @@ fn count_with(worker: &Path, lib: &Path, timeout: Duration) -> Result<u32, GpuEr
 pub(crate) fn detect(named: &Path) -> Result<Detected, DetectError> {
     let visible = Visible::of_this_process();
     if visible == Visible::None {
-        return Ok(Detected::None("CUDA_VISIBLE_DEVICES leaves no GPU to this process; the CPU computes".into()));
+        return Ok(Detected::None("CUDA_VISIBLE_DEVICES leaves no GPU to this process; using the CPU".into()));
     }
     let counted = torch::find(named).map_err(GpuError::from).and_then(|lib| count(&lib));
     decide(counted, may_exist(), &visible)
@@ -119,14 +119,14 @@ fn decide(counted: Result<u32, GpuError>, may_exist: bool, visible: &Visible) ->
         Ok(0) if let Visible::Devices(names) = visible => Err(DetectError(GpuError::NotVisible(names.join(",")))),
         Ok(0) if may_exist => Err(DetectError(GpuError::Hidden)),
         Ok(0) | Err(GpuError::Torch(TorchError::NotFound)) if !may_exist => {
-            Ok(Detected::None("no GPU on this machine; the CPU computes".into()))
+            Ok(Detected::None("no GPU on this machine; using the CPU".into()))
         }
         Ok(count) => Ok(Detected::Gpus(count)),
         Err(error) if may_exist => Err(DetectError(error)),
         Err(error) => {
             let cause = format!("{:#}", anyhow::Error::from(error));
             Ok(Detected::None(format!(
-                "no GPU was found on this machine, and CUDA cannot be asked ({cause}); the CPU computes"
+                "no GPU was found on this machine, and CUDA cannot be asked ({cause}); using the CPU"
             )))
         }
     }

@@ -6,10 +6,10 @@ use indicatif::BinaryBytes;
 
 use super::Area;
 use crate::allocation::{Memory, cores};
-use crate::commands::run_progress::clock;
 use crate::config::{Device, DeviceList, Settings};
 use crate::discovery::Visible;
 use crate::discovery::trust::find_program;
+use crate::out::duration;
 use crate::slurm::Job;
 
 /// Bytes of free memory. Weights, activations and libtorch take about 2 GiB, and decoded frames need more.
@@ -33,7 +33,9 @@ pub(super) fn look(area: &mut Area<'_>, settings: Option<&Settings>) {
     memory(area);
     if let Some(job) = job {
         match job.time_left() {
-            Ok(Some(left)) => area.ok("time left", format!("{} until the limit of the job", clock(left))),
+            Ok(Some(left)) => {
+                area.ok("time left", format!("{} until the limit of the job", duration(left.as_secs_f64())))
+            }
             Ok(None) => area.ok("time left", "the job has no limit"),
             Err(error) => area.warning(
                 "time left",

@@ -31,10 +31,10 @@ pub(super) fn text(report: &Report, quiet: bool) -> String {
     let verdict = match (report.missing, report.warnings) {
         (0, 0) => "nothing is missing".to_owned(),
         (0, warnings) => format!("nothing is missing; {}", count(warnings, "warning", "warnings")),
-        (missing, 0) => format!("{missing} missing: a run will not work without it"),
+        (missing, 0) => format!("{missing} missing: runs will fail until this is fixed"),
         (missing, warnings) => {
             let warnings = count(warnings, "warning", "warnings");
-            format!("{missing} missing, {warnings}: a run will not work without what is missing")
+            format!("{missing} missing, {warnings}: runs will fail until this is fixed")
         }
     };
     let _ = writeln!(text, "{}{verdict}", if text.is_empty() { "" } else { "\n" });

@@ -11,7 +11,7 @@ use reeldeck_common::error::{ErrorKind, Failure, is_absent};
 use reeldeck_common::failure::FailureFile;
 use reeldeck_common::feature::{Feature, FrameCounts, Header};
 use reeldeck_common::layout::{Layout, files_below};
-use reeldeck_common::recipe::Recipe;
+use reeldeck_common::recipe::{Output, Recipe};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
@@ -31,6 +31,9 @@ pub(crate) enum StoredResult {
     Stale,
     /// A feature that is damaged.
     Damaged,
+    /// A feature that lacks an output of the recipe. An extraction replaces it, and removes these outputs, which the recipe does not
+    /// store.
+    Lacking(Vec<Output>),
     /// A failure file of the current version of the file.
     Failed(Box<FailureFile>),
     /// A file that cannot be read at present, with the reason. The video may be done.
@@ -86,7 +89,8 @@ impl OutputFolder<'_> {
     /// `may_be_done` and `may_have_failed` tell whether the folder may contain a feature and a failure file.
     fn look(&self, video: &VideoFile, may_be_done: bool, may_have_failed: bool) -> StoredResult {
         let feature = if may_be_done { self.feature(video) } else { StoredResult::Nothing };
-        if !matches!(feature, StoredResult::Nothing | StoredResult::Damaged) || !may_have_failed {
+        let is_usable = !matches!(feature, StoredResult::Nothing | StoredResult::Damaged | StoredResult::Lacking(_));
+        if is_usable || !may_have_failed {
             return feature;
         }
         match FailureFile::read(&self.layout.failure(&video.name)) {
@@ -110,7 +114,14 @@ impl OutputFolder<'_> {
         };
         let own = &header.provenance;
         // A feature of another video, or of another set, says nothing about this one.
-        if own.set != self.layout.set() || own.video != video.name || !header.satisfies(self.recipe) {
+        if own.set != self.layout.set() || own.video != video.name {
+            return StoredResult::Nothing;
+        }
+        if self.recipe.outputs.iter().any(|output| !header.has_output(self.recipe, *output)) {
+            let others = Output::ALL.into_iter().filter(|output| !self.recipe.outputs.contains(output));
+            return StoredResult::Lacking(others.filter(|output| header.shapes.contains_key(output.name())).collect());
+        }
+        if !header.satisfies(self.recipe) {
             return StoredResult::Nothing;
         }
         match self.damaged.contains(&video.name, &path) {
@@ -144,12 +155,17 @@ impl Policy {
     /// A video at the start of a run.
     pub(crate) fn video(&self, found: StoredResult) -> Video {
         let damaged = found == StoredResult::Damaged;
-        let recorded = match &found {
-            StoredResult::Failed(file) => u32::try_from(file.attempts.len()).unwrap_or(u32::MAX),
-            _ => 0,
+        let (recorded, attempts, crashed) = match &found {
+            StoredResult::Failed(file) => (
+                u32::try_from(file.attempts.len()).unwrap_or(u32::MAX),
+                file.unfinished().filter(|_| !self.retry_failed).unwrap_or(0),
+                file.last().is_some_and(|last| last.failure.kind.is_crash()),
+            ),
+            _ => (0, 0, false),
         };
         let mut video = Video::new(self.status(found));
-        video.recorded = recorded;
+        // The attempts of the run that ended before the next one count, so that they have the limit of a single run.
+        (video.recorded, video.attempts, video.suspect) = (recorded, attempts, attempts > 0 && crashed);
         video.damaged = damaged;
         video.feature |= damaged;
         video
@@ -160,7 +176,7 @@ impl Policy {
         match found {
             StoredResult::Done { degraded } => return Status::Done { degraded, resumed: true },
             StoredResult::Stale if !self.redo_stale => return Status::Stale,
-            StoredResult::Failed(file) if !self.retry_failed => {
+            StoredResult::Failed(file) if !self.retry_failed && file.unfinished().is_none() => {
                 if let Some(last) = file.last() {
                     return Status::Failed { failure: Box::new(last.failure.clone()), before: true, unreadable: false };
                 }

@@ -25,7 +25,7 @@ use crate::dataset::probe::cache::Cache;
 use crate::dataset::report::Report;
 use crate::dataset::scan::{Refused, Scan, ScanRules, VideoFile, as_they_are, scan};
 use crate::dataset::shown;
-use crate::dataset::state::Probes;
+use crate::dataset::state::{Accepted, Probes};
 use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
 use crate::export::missing::{self, Written};
 use crate::export::pickle::PAIR;
@@ -113,8 +113,8 @@ pub(crate) struct TaskContext {
     pub manifest: Option<PathBuf>,
     /// The prefix of file names before the id.
     pub prefix: String,
-    /// The tolerance of durations, in seconds.
-    pub tolerance_s: f64,
+    /// What is accepted of a file.
+    pub accepted: Accepted,
     /// The cache of probes.
     pub cache: PathBuf,
 }
@@ -212,10 +212,10 @@ impl TaskContext {
         if let Some(Refused { shown, reason }) = scan.unreadable() {
             bail!("cannot tell which videos are missing: {shown} {reason}");
         }
-        let cache = Cache::open(&self.cache, &scan.videos, false);
+        let cache = Cache::open(&self.cache, &scan.videos, false)?;
         let known = |file: &VideoFile| Some((file.name.clone(), cache.known(file, Level::Quick)?.clone()));
         let probes: Probes = scan.videos.iter().filter_map(known).collect();
-        let report = Report::new(Some(&manifest), &scan, &probes, self.tolerance_s);
+        let report = Report::new(Some(&manifest), &scan, &probes, self.accepted);
         let folder = self.layout.out().join("missing");
         let Written { wanted, .. } = missing::write(&folder, &report, &self.owner)
             .with_context(|| format!("failed to write the lists in {}; check space and permissions", shown(&folder)))?;

@@ -25,7 +25,7 @@ pub(crate) enum CheckpointError {
     #[error(
         "no checkpoint chosen; let reeldeck download the published one:\n  --checkpoint published\n\
          or download it yourself and name it:\n  wget {url}\n  --checkpoint {file}\n\
-         or try everything out with random weights:\n  --checkpoint seeded"
+         or try everything out with seeded weights:\n  --checkpoint seeded"
     )]
     NotChosen {
         /// The address of the published file.
@@ -36,7 +36,7 @@ pub(crate) enum CheckpointError {
     /// The user chose none, or the published one, and the recipe has no address.
     #[error(
         "no checkpoint chosen, and the recipe {recipe} has no address to download it from; {source_of}, then name it:\n  \
-         --checkpoint FILE\nor try everything out with random weights:\n  --checkpoint seeded"
+         --checkpoint FILE\nor try everything out with seeded weights:\n  --checkpoint seeded"
     )]
     NoAddress {
         /// The recipe's name.
@@ -221,8 +221,11 @@ pub(crate) fn choose(
         Some(CheckpointSource::File(path)) => from_file(path, recipe, progress),
         Some(CheckpointSource::Url(url)) => {
             let place = Cache::of_user()?.place(url)?;
-            let here = place.is_file();
-            if here { from_file(&place, recipe, progress) } else { Err(CheckpointError::NotHere { url: url.clone() }) }
+            if fetch::is_there(&place)? {
+                from_file(&place, recipe, progress)
+            } else {
+                Err(CheckpointError::NotHere { url: url.clone() })
+            }
         }
     }
 }

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use reeldeck_common::clock;
 use reeldeck_common::open;
 use reeldeck_process::LineReader;
 
@@ -18,6 +18,8 @@ use crate::protocol::event::{Event, Line};
 const KEPT: usize = 20;
 /// No line of a journal is longer.
 const MAX_LINE: usize = 1 << 20;
+/// So many bytes at the end of a journal are read. A run over a million videos writes less.
+const MAX_BYTES: u64 = 1 << 30;
 /// So many bytes at the end of a journal are searched for the end of its run.
 const TAIL: u64 = 1 << 16;
 
@@ -33,7 +35,7 @@ pub(crate) fn folder(private: &Path) -> PathBuf {
 pub(crate) fn journal(private: &Path, engine: &str) -> io::Result<PathBuf> {
     let last = journals(private)?.last().and_then(|journal| journal.number);
     let number = last.map_or(1, |last| last.saturating_add(1));
-    let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let time = clock::now().strftime("%Y%m%dT%H%M%SZ");
     Ok(folder(private).join(format!("{number:08}-{time}-{engine}.jsonl")))
 }
 
@@ -92,7 +94,7 @@ pub(crate) fn suspects(private: &Path, running: &[String]) -> io::Result<BTreeSe
     }
     let mut suspects = BTreeSet::new();
     for journal in journals.drain(..).skip(unfinished) {
-        read(BufReader::new(open::regular(&journal.path)?), &mut suspects);
+        read(&open_journal(&journal.path)?, &mut suspects)?;
     }
     Ok(suspects)
 }
@@ -104,9 +106,17 @@ pub(crate) fn suspects(private: &Path, running: &[String]) -> io::Result<BTreeSe
 pub(crate) fn suspects_of(private: &Path, engine: &str) -> io::Result<BTreeSet<String>> {
     let mut suspects = BTreeSet::new();
     for journal in journals(private)?.iter().filter(|journal| journal.is_of(engine)) {
-        read(BufReader::new(open::regular(&journal.path)?), &mut suspects);
+        read(&open_journal(&journal.path)?, &mut suspects)?;
     }
     Ok(suspects)
+}
+
+/// Opens a journal at the last part that is read.
+fn open_journal(path: &Path) -> io::Result<File> {
+    let mut journal = open::regular(path)?;
+    let from = journal.metadata()?.len().saturating_sub(MAX_BYTES);
+    journal.seek(SeekFrom::Start(from))?;
+    Ok(journal)
 }
 
 /// Whether the end of a journal holds the end of a run. False for one that continues long after it, which only means
@@ -120,11 +130,14 @@ fn ends_a_run(journal: &mut File) -> io::Result<bool> {
 }
 
 /// Adds what a journal leaves in progress, and removes what it finishes.
-fn read(journal: impl BufRead, suspects: &mut BTreeSet<String>) {
+///
+/// # Errors
+/// When it cannot be read. Its end may name the video that ended the engine.
+fn read(journal: impl Read, suspects: &mut BTreeSet<String>) -> io::Result<()> {
     let mut in_progress = BTreeSet::new();
-    let mut lines = LineReader::new(journal, MAX_LINE);
+    let mut lines = LineReader::new(BufReader::new(journal.take(MAX_BYTES)), MAX_LINE);
     // Invalid lines, as a full disk or a power cut leaves them, are skipped.
-    while let Ok(Some(line)) = lines.next_line_truncated() {
+    while let Some(line) = lines.next_line_truncated()? {
         match event(line) {
             Some(Event::VideoStarted { video, .. }) => drop(in_progress.insert(video)),
             Some(Event::VideoDone { video, .. } | Event::VideoFailed { video, .. }) => {
@@ -141,6 +154,7 @@ fn read(journal: impl BufRead, suspects: &mut BTreeSet<String>) {
         }
     }
     suspects.append(&mut in_progress);
+    Ok(())
 }
 
 fn event(line: &[u8]) -> Option<Event> {
@@ -194,12 +208,37 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_of_any_size_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(folder(dir.path())).unwrap();
+        for number in 1..3 {
+            let path = folder(dir.path()).join(format!("{number:08}-t-e.jsonl"));
+            fs::write(&path, text(&[started("A/1")])).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(number << 39).unwrap();
+        }
+        assert!(suspects(dir.path(), &[]).unwrap().is_empty());
+    }
+
+    #[test]
     fn videos_in_progress_when_an_engine_was_killed_are_suspects() {
         let killed = [started("A/1"), started("A/2"), returned("A/1"), started("A/3"), started("A/4"), failed("A/4")];
         assert_eq!(suspects_after(&[&killed]), ["A/2", "A/3"]);
         assert!(suspects_after(&[&[started("A/1"), ended()]]).is_empty());
         assert_eq!(suspects_after(&[&[started("A/1"), ended(), started("A/2")]]), ["A/2"]);
         assert!(suspects_after(&[&[]]).is_empty() && suspects_after(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_to_its_end_is_an_error() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StaleNetworkFileHandle.into())
+            }
+        }
+        let text = text(&[started("A/1"), failed("A/1")]);
+        let error = read(text.as_bytes().chain(Broken), &mut BTreeSet::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StaleNetworkFileHandle);
     }
 
     #[test]
@@ -256,7 +295,7 @@ mod tests {
             }
             text.truncate(end);
             let mut suspects = BTreeSet::new();
-            read(text.as_slice(), &mut suspects);
+            read(text.as_slice(), &mut suspects).unwrap();
             proptest::prop_assert!(suspects.len() <= 2);
         }
     }

@@ -149,12 +149,14 @@ pub enum Effect {
         video: VideoId,
         /// The worker that made the attempt.
         worker: WorkerId,
-        /// When the worker received the assignment.
+        /// When the worker began with it. It may have received it long before.
         since: Millis,
         /// Why it failed.
         failure: Failure,
         /// The file's size and time of change at the attempt.
         source: Option<SourceStamp>,
+        /// Another attempt follows.
+        retry: bool,
     },
     /// Remove the video's failure file: it has a feature now.
     Forget(VideoId),

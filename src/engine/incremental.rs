@@ -1,6 +1,6 @@
 //! `[export] live`: exports each video when it is done, on a thread of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
@@ -21,7 +21,7 @@ const MAX_NAMED: usize = 5;
 enum Job {
     /// A video is done; with its feature file.
     Export(PathBuf),
-    /// Everything before this is to be written. The answer is the number of videos that were not exported.
+    /// Everything before this is to be written, and what was removed meanwhile again. The answer is the number of videos that were not exported.
     Settle(Sender<usize>),
     /// The run is over.
     End,
@@ -58,15 +58,11 @@ impl IncrementalExport {
             let mut problems = 0;
             for job in waiting {
                 match job {
-                    Job::Export(path) => {
-                        if let Err(error) = live.write(&path) {
-                            problems += 1;
-                            if problems <= MAX_NAMED {
-                                errln!("note: {}", printable(&format!("{:#}", anyhow::Error::from(error))));
-                            }
-                        }
+                    Job::Export(path) => write(&mut live, &path, &mut problems),
+                    Job::Settle(tell) => {
+                        live.removed().iter().for_each(|path| write(&mut live, path, &mut problems));
+                        let _ = tell.send(problems);
                     }
-                    Job::Settle(tell) => drop(tell.send(problems)),
                     Job::End => break,
                 }
             }
@@ -90,6 +86,16 @@ impl IncrementalExport {
     /// A handle that asks for the result.
     pub(crate) fn handle(&self) -> IncrementalExportHandle {
         IncrementalExportHandle(self.jobs.clone())
+    }
+}
+
+/// Exports a feature. A failure is counted and, unless there are many, printed.
+fn write(live: &mut Incremental, feature: &Path, problems: &mut usize) {
+    if let Err(error) = live.write(feature) {
+        *problems += 1;
+        if *problems <= MAX_NAMED {
+            errln!("note: {}", printable(&format!("{:#}", anyhow::Error::from(error))));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! runs on a thread of low priority and sends what it finds to the table.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use reeldeck_common::limits::Limits;
-use reeldeck_common::probe::{Level, Probed};
+use reeldeck_common::probe::{Level, Probed, Verdict};
 
 use super::files::Files;
 use super::listing::Listing;
@@ -62,8 +62,6 @@ pub(crate) struct Plan {
     pub manifest: Option<PathBuf>,
     /// The prefix of file names before the id.
     pub prefix: String,
-    /// How many seconds a duration may differ from the manifest.
-    pub tolerance_s: f64,
     /// The folder with the results of earlier checks.
     pub cache: PathBuf,
     /// The limits for each video.
@@ -169,18 +167,17 @@ impl Work {
         }
         if let Some(path) = &self.plan.manifest {
             match Manifest::read(path, &self.plan.prefix) {
-                Ok(manifest) => {
-                    (self.sink)(Inspection::Listing(Arc::new(Listing::new(manifest, self.plan.tolerance_s))))
-                }
+                Ok(manifest) => (self.sink)(Inspection::Listing(Arc::new(Listing::new(manifest)))),
                 Err(error) => tracing::warn!("{:#}", anyhow::Error::from(error)),
             }
         }
-        if !self.plan.cache.exists() {
+        // Without a cache, a copy of the list of files would be for nothing.
+        if matches!(self.plan.cache.try_exists(), Ok(false)) {
             return;
         }
         // The cache needs its videos sorted by name.
         let (ids, videos) = sorted(self.plan.files.iter_enumerated().map(|(id, file)| (id, file.clone())).collect());
-        let cache = Cache::open(&self.plan.cache, &videos, false);
+        let cache = open(&self.plan.cache, &videos, false);
         let mut batch = Batch::new(&self.sink);
         for (id, video) in ids.iter().zip(&videos) {
             if let Some(probed) = cache.known(video, Level::Quick) {
@@ -204,17 +201,20 @@ impl Work {
             Err(why) => return tracing::warn!("videos are not checked: {why}"),
         };
         let Self { plan, sink, cancel, cache, again, .. } = self;
-        let cache = cache.get_or_insert_with(|| Cache::open(&plan.cache, &videos, true));
+        let cache = cache.get_or_insert_with(|| open(&plan.cache, &videos, true));
         let request = Request { root: &plan.root, videos: &videos, level, limits: &plan.limits };
         let mut scan = ScanState { deep: level == Level::Deep, done: 0, all: videos.len() };
-        let mut batch = Batch::new(sink);
+        let (mut batch, mut corrupt) = (Batch::new(sink), 0);
         let told = all.then_some(&*sink);
         told.inspect(|sink| sink(Inspection::Progress(Some(scan))));
         let ended = probe(request, &setup, cache, cancel, &mut |index, finding| {
             scan.done += 1;
             let (Some(id), Some(video)) = (ids.get(index), videos.get(index)) else { return };
             match finding {
-                Outcome::Probed { probed, .. } => batch.add(*id, probed),
+                Outcome::Probed { probed, .. } => {
+                    corrupt += usize::from(matches!(probed.verdict, Verdict::Corrupt { .. }));
+                    batch.add(*id, probed);
+                }
                 Outcome::Arriving => again.push((*id, video.clone())),
                 // The file stays unchecked until the next check.
                 Outcome::Unreadable(_) => {}
@@ -238,12 +238,22 @@ impl Work {
         }
         match ended {
             Ok(Ended::Complete) if all => {
-                tracing::debug!("{} check: {}", level.name(), count(videos.len(), "video", "videos"));
+                // A window shows the same line.
+                let videos = count(videos.len(), "video", "videos");
+                tracing::debug!("{} check: {videos}, {corrupt} corrupt", level.name());
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("{:#}", anyhow::Error::from(error)),
         }
     }
+}
+
+/// The results of earlier checks. If they cannot be read, this engine checks without them and leaves their file as it is.
+fn open(path: &Path, videos: &[VideoFile], keep: bool) -> Cache {
+    Cache::open(path, videos, keep).unwrap_or_else(|error| {
+        tracing::warn!("{:#}", anyhow::Error::from(error));
+        Cache::none()
+    })
 }
 
 /// The numbers and the files in separate lists, sorted by name.

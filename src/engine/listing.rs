@@ -14,8 +14,6 @@ pub(crate) const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Listing {
     manifest: Manifest,
-    /// The tolerance of durations, in seconds.
-    pub tolerance_s: f64,
     spans: OnceLock<Spans>,
 }
 
@@ -38,8 +36,8 @@ struct Annotation {
 
 impl Listing {
     /// Wraps a manifest.
-    pub(crate) fn new(manifest: Manifest, tolerance_s: f64) -> Self {
-        Self { manifest, tolerance_s, spans: OnceLock::new() }
+    pub(crate) fn new(manifest: Manifest) -> Self {
+        Self { manifest, spans: OnceLock::new() }
     }
 
     /// The manifest.
@@ -123,7 +121,7 @@ mod tests {
             "b": {"duration": 5, "subset": "testing", "annotations": []},
             "-c0123456789": {"duration": 5, "subset": "validation", "annotations": [{"label": "Archery", "segment": [0, 5]}]}}}"#;
         std::fs::write(&path, text).unwrap();
-        let listing = Listing::new(Manifest::read(&path, "v_").unwrap(), 2.0);
+        let listing = Listing::new(Manifest::read(&path, "v_").unwrap());
         assert_eq!(
             (listing.position("v_b.mp4"), listing.position("b.mp4"), listing.position("v_x.mp4")),
             (1, NONE, NONE)

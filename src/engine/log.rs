@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
 
-use jiff::Timestamp;
+use reeldeck_common::clock;
 use reeldeck_common::video::printable;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::filter::Targets;
@@ -80,7 +80,7 @@ impl<S: tracing::Subscriber> Layer<S> for Lines {
             tracing::Level::INFO => Level::Info,
             _ => Level::Detail,
         };
-        let time = Timestamp::now().strftime("%F %T%.3f");
+        let time = clock::now().strftime("%F %T%.3f");
         let Text { message, fields } = text;
         let fields = if fields.is_empty() { fields } else { format!("\t{}", fields.trim_start()) };
         let _ = self.0.try_send(format!("{time} {:7} {}{fields}\n", level.word(), printable(&message)));

@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::bounded;
+use reeldeck_common::clock;
 use reeldeck_common::video::VideoName;
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ pub(crate) enum Order {
 }
 
 /// An order and the engine that carries it out already.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Given {
     order: Order,
     except: Option<String>,
@@ -60,17 +60,53 @@ fn folder(private: &Path) -> PathBuf {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn give(private: &Path, order: Order, except: Option<String>) -> io::Result<()> {
-    let name = format!("{:x}-{}.json", Timestamp::now().as_nanosecond(), std::process::id());
+    let now = clock::now().as_nanosecond();
+    // The clocks of two machines may differ. An order is later than all that its engine can see.
+    let last = paths(private).ok().and_then(|paths| time_of(paths.last()?));
+    let time = last.map_or(now, |last| now.max(last.saturating_add(1)));
+    let name = format!("{time:032x}-{}.json", std::process::id());
     let text = serde_json::to_string(&Given { order, except })?;
     atomic::write(&folder(private).join(name), &Owner::this_process(), |writer| writeln!(writer, "{text}"))
+}
+
+/// The files of all orders, oldest first.
+fn paths(private: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder(private)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    Ok(paths)
+}
+
+/// The time in the name of an order, in nanoseconds.
+fn time_of(path: &Path) -> Option<i128> {
+    let (time, _) = path.file_name()?.to_str()?.split_once('-')?;
+    i128::from_str_radix(time, 16).ok()
+}
+
+impl Order {
+    /// Removes what a later order has changed; `None` if nothing is left.
+    fn without(self, later: &Self) -> Option<Self> {
+        match (self, later) {
+            (Self::Pause | Self::Resume, Self::Pause | Self::Resume) => None,
+            (Self::Exclude { mut videos, undo }, Self::Exclude { videos: changed, .. }) => {
+                videos.retain(|video| !changed.contains(video));
+                (!videos.is_empty()).then_some(Self::Exclude { videos, undo })
+            }
+            (order, _) => Some(order),
+        }
+    }
 }
 
 /// The orders that an engine has seen.
 pub(crate) struct Orders {
     private: PathBuf,
     me: String,
-    /// When each file was seen first.
-    seen: BTreeMap<PathBuf, Instant>,
+    /// When each file was seen first, and the order if it may change an earlier one.
+    seen: BTreeMap<PathBuf, (Instant, Option<Order>)>,
 }
 
 impl Orders {
@@ -87,21 +123,12 @@ impl Orders {
     /// # Errors
     /// When the folder exists and cannot be read.
     pub(crate) fn look(&mut self) -> io::Result<Vec<Order>> {
-        let entries = match fs::read_dir(folder(&self.private)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
-            entries => entries?,
-        };
-        let mut paths = vec![];
-        for entry in entries {
-            paths.push(entry?.path());
-        }
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-        paths.sort();
+        let paths = paths(&self.private)?;
         let mut orders = vec![];
         for path in &paths {
             match self.seen.get(path) {
                 // If it cannot be removed, later engines ignore it as old.
-                Some(since) if since.elapsed() > KEPT => drop(fs::remove_file(path)),
+                Some((since, _)) if since.elapsed() > KEPT => drop(fs::remove_file(path)),
                 Some(_) => {}
                 None => {
                     let text = match bounded::read(path, MAX_BYTES) {
@@ -112,15 +139,23 @@ impl Orders {
                         }
                         Err(_) => continue,
                     };
-                    self.seen.insert(path.clone(), Instant::now());
                     let given: Option<Given> = serde_json::from_slice(&text).ok();
-                    orders
-                        .extend(given.filter(|given| given.except.as_ref() != Some(&self.me)).map(|given| given.order));
+                    let order = given.as_ref().map(|given| &given.order);
+                    let changes =
+                        order.filter(|order| matches!(order, Order::Pause | Order::Resume | Order::Exclude { .. }));
+                    self.seen.insert(path.clone(), (Instant::now(), changes.cloned()));
+                    let given = given.filter(|given| given.except.as_ref() != Some(&self.me));
+                    orders.extend(given.map(|given| (path, given.order)));
                 }
             }
         }
         self.seen.retain(|path, _| paths.contains(path));
-        Ok(orders)
+        // A later order is in force already if this engine gave it.
+        let in_force = |(path, order): (&PathBuf, Order)| {
+            let mut later = self.seen.range(path.clone()..).skip(1).filter_map(|(_, (_, order))| order.as_ref());
+            later.try_fold(order, Order::without)
+        };
+        Ok(orders.into_iter().filter_map(in_force).collect())
     }
 
     /// Removes all orders. Call it if no other engine runs.
@@ -155,5 +190,25 @@ mod tests {
         assert!(a.look().unwrap().is_empty());
         a.clear();
         assert!(!folder(dir.path()).exists());
+    }
+
+    #[test]
+    fn an_order_that_a_later_one_has_changed_is_not_carried_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut b = Orders::new(dir.path(), "b");
+        let video = |name: &str| VideoName::new(name).unwrap();
+        let exclude =
+            |videos: &[&str], undo| Order::Exclude { videos: videos.iter().map(|v| video(v)).collect(), undo };
+        give(dir.path(), Order::Pause, Some("a".into())).unwrap();
+        give(dir.path(), exclude(&["A/1.mp4", "A/2.mp4"], false), Some("a".into())).unwrap();
+        give(dir.path(), Order::Resume, Some("b".into())).unwrap();
+        give(dir.path(), exclude(&["A/2.mp4"], true), Some("b".into())).unwrap();
+        assert_eq!(b.look().unwrap(), [exclude(&["A/1.mp4"], false)]);
+        // The same for orders whose changes were seen before, on a machine whose clock is ahead.
+        fs::rename(&paths(dir.path()).unwrap()[2], folder(dir.path()).join(format!("{:032x}-1.json", i64::MAX)))
+            .unwrap();
+        b.look().unwrap();
+        give(dir.path(), Order::Pause, Some("a".into())).unwrap();
+        assert_eq!(b.look().unwrap(), [Order::Pause]);
     }
 }

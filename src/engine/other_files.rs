@@ -36,11 +36,14 @@ impl OtherFiles {
         let file = |shown: &String, reason: &str| OtherFile { shown: shown.clone(), reason: reason.to_owned() };
         let refused = scan.refused.iter().map(|refused| file(&refused.shown, &refused.reason.to_string()));
         let incomplete = "an incomplete download; let the downloader finish";
-        let other = "hidden, or not a video by its extension; see `[scan] extensions`";
+        let other = |shown: &str| match shown.split('/').any(|part| part.starts_with('.')) {
+            true => "hidden: its name or that of a folder begins with a dot",
+            false => "not a video by its extension; see `[scan] extensions`",
+        };
         let ignored = scan.incomplete.iter().map(|shown| file(shown, incomplete));
         Self {
             refused: refused.collect(),
-            ignored: ignored.chain(scan.ignored_names.iter().map(|shown| file(shown, other))).collect(),
+            ignored: ignored.chain(scan.ignored_names.iter().map(|shown| file(shown, other(shown)))).collect(),
             ignored_count: scan.incomplete.len() + scan.ignored,
         }
     }
@@ -57,5 +60,19 @@ impl OtherFiles {
             Some(file) => Some((RowState::Refused, file)),
             None => Some((RowState::Ignored, self.ignored.get(at.checked_sub(self.refused.len())?)?)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_file_is_hidden_or_no_video() {
+        let names = ["A/.v.mp4", ".trash/v.mp4", "notes.txt"].map(str::to_owned).to_vec();
+        let files = OtherFiles::of(&Scan { ignored: 3, ignored_names: names, ..Scan::default() });
+        let reasons: Vec<_> =
+            (0..3).map(|at| files.get(at).unwrap().1.reason.split([':', ';']).next().unwrap()).collect();
+        assert_eq!(reasons, ["hidden", "hidden", "not a video by its extension"]);
     }
 }

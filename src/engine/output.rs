@@ -80,6 +80,11 @@ impl Output {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 format!("no space left in the output folder {out}; free at least {} MB", self.room.div_ceil(1_000_000))
             }
+            io::ErrorKind::FileTooLarge => format!(
+                "a file in the output folder {out} may not have {} MB; stop the run, raise the limit that `ulimit -f` shows, \
+                 and start it again",
+                self.room.div_ceil(1_000_000)
+            ),
             _ => format!("the output folder {out} cannot be written to ({error}); make it writable again"),
         }
     }
@@ -115,6 +120,17 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_on_the_size_of_files_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(&dir.path().join("out"), "s");
+        layout.prepare().unwrap();
+        let registration = Registration::new(&layout.private()).unwrap();
+        let output = Output::new(layout, registration, 2_000_000).unwrap();
+        let text = output.in_words(&rustix::io::Errno::FBIG.into());
+        assert!(text.contains("may not have 2 MB") && text.contains("ulimit -f"), "{text}");
+    }
 
     #[test]
     fn a_removed_and_recreated_folder_is_another_folder() {

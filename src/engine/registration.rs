@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reeldeck_claims::{DiskFolder, Promise};
+use reeldeck_common::clock;
+use reeldeck_common::error::is_absent;
 use reeldeck_common::open;
 
 use crate::dataset::shown;
@@ -18,13 +20,17 @@ use crate::engine::publish::RunObserver;
 use crate::error::{Exit, ExitError};
 use crate::protocol::engine_report::EngineReport;
 use crate::protocol::event::Line;
-use crate::protocol::holder::{
-    self, Holder, KnownVideo, Seen, has_no_locks, holders, host, log_name, place, read_holder,
-};
+use crate::protocol::holder::{self, Holder, KnownVideo, Seen, holders, host, log_name, place, read_holder};
 use crate::protocol::snapshot::Snapshot;
+
+#[cfg(test)]
+mod tests;
 
 /// How long to wait for the workers of an engine that was killed to exit.
 const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait for the lock of the own file. A client that checks the lock holds it for a moment.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why an engine cannot register in an output folder.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +87,21 @@ struct Held {
     ended: bool,
 }
 
+impl Held {
+    /// Opens and locks the file under its name, which may have been removed or replaced. The file that is held already is not
+    /// locked again: its lock belongs to the first open file, so the second one would wait for the first one.
+    fn reopen(&mut self) -> io::Result<()> {
+        let file = open_in_place(&self.path)?;
+        if identity(&file.metadata()?) != identity(&self.file.metadata()?) {
+            let inherited = lock(&file).map_err(|error| {
+                io::Error::new(error.kind(), format!("failed to lock {}: {error}", shown(&self.path)))
+            })?;
+            (self.file, self._inherited) = (file, inherited);
+        }
+        Ok(())
+    }
+}
+
 /// The file of an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Registration {
@@ -98,7 +119,7 @@ impl Registration {
         let folder = holder::folder(private);
         let failed = |source| RegistrationError::Io { folder: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
-        let now = Timestamp::now();
+        let now = clock::now();
         let id = id(now);
         if let Err(promise) = DiskFolder::new(&folder, &id).check().map_err(failed)? {
             return Err(RegistrationError::Promise { out: folder, promise });
@@ -132,7 +153,8 @@ impl Registration {
             terms: String::new(),
             report: None,
         };
-        let (file, inherited) = open_locked(&path).map_err(failed)?;
+        let file = open_in_place(&path).map_err(failed)?;
+        let inherited = lock(&file).map_err(failed)?;
         write_holder(&file, &holder).map_err(failed)?;
         let held = Held { file, _inherited: inherited, path, holder, log, ended: false };
         Ok(Self { held: Arc::new(Mutex::new(held)), report: Arc::default() })
@@ -175,14 +197,14 @@ impl Registration {
             return Ok(());
         }
         held.holder.counter += 1;
-        held.holder.heartbeat = Timestamp::now();
+        held.holder.heartbeat = clock::now();
         let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).take();
         if report.is_some() {
             held.holder.report = report;
         }
-        // With many engines, each file operation of a heartbeat counts.
-        if held.holder.counter.is_multiple_of(2) && !held.path.exists() {
-            (held.file, held._inherited) = open_locked(&held.path)?;
+        // With many engines, each file operation of a heartbeat counts. An error leaves open whether the file is there.
+        if held.holder.counter.is_multiple_of(2) && fs::metadata(&held.path).is_err_and(|error| is_absent(&error)) {
+            held.reopen()?;
         }
         write_holder(&held.file, &held.holder)
     }
@@ -240,11 +262,10 @@ impl Registration {
         let held = self.held();
         let there = match fs::metadata(&held.path) {
             Ok(there) => there,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(EngineFile::Gone),
+            Err(error) if is_absent(&error) => return Ok(EngineFile::Gone),
             Err(error) => return Err(error),
         };
-        let own = held.file.metadata()?;
-        if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
+        if identity(&held.file.metadata()?) == identity(&there) {
             return Ok(EngineFile::Same);
         }
         let ours = read_holder(&held.path).is_some_and(|holder| holder.id == held.holder.id);
@@ -258,10 +279,8 @@ impl Registration {
     pub(crate) fn renew(&self) -> io::Result<()> {
         let mut held = self.held();
         held.path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        let (file, inherited) = open_locked(&held.path)?;
-        write_holder(&file, &held.holder)?;
-        (held.file, held._inherited) = (file, inherited);
-        Ok(())
+        held.reopen()?;
+        write_holder(&held.file, &held.holder)
     }
 }
 
@@ -279,17 +298,23 @@ fn job() -> Option<String> {
     }
 }
 
-fn open_locked(path: &Path) -> io::Result<(File, OwnedFd)> {
-    let file = open::in_place(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)?;
-    match file.try_lock() {
-        // A client that checks the lock holds it for a moment.
-        Err(fs::TryLockError::WouldBlock) => file.lock()?,
-        Err(fs::TryLockError::Error(error)) if !has_no_locks(&error) => return Err(error),
+fn open_in_place(path: &Path) -> io::Result<File> {
+    open::in_place(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)
+}
+
+/// What tells a file from all others.
+fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Locks the file, where its file system has locks. Returns the file for child processes.
+fn lock(file: &File) -> io::Result<OwnedFd> {
+    match open::lock(file, LOCK_TIMEOUT) {
+        Err(error) if !open::has_no_locks(&error) => return Err(error),
         _ => {}
     }
     // Files of the standard library are closed on exec; this duplicate is not.
-    let inherited = rustix::io::dup(&file).map_err(io::Error::from)?;
-    Ok((file, inherited))
+    rustix::io::dup(file).map_err(io::Error::from)
 }
 
 fn write_holder(file: &File, holder: &Holder) -> io::Result<()> {
@@ -314,79 +339,5 @@ impl RunObserver for ReportObserver {
 
     fn snapshot(&mut self, snapshot: &Snapshot) {
         self.registration.report(EngineReport::of(&self.set, snapshot));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn engines_register_beside_each_other_and_leave_no_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = Registration::new(dir.path()).unwrap();
-        assert!(first.is_alone(dir.path()).unwrap());
-        let second = Registration::new(dir.path()).unwrap();
-        first.tell_socket(Path::new("/run/x.sock")).unwrap();
-        let seen = holders(dir.path()).unwrap();
-        assert!(seen.len() == 2 && seen.iter().all(|seen| seen.held), "{seen:?}");
-        assert_eq!(seen[0].holder.as_ref().unwrap().socket.as_deref(), Some(Path::new("/run/x.sock")));
-        assert!(!first.is_alone(dir.path()).unwrap());
-        first.end();
-        let mut reporter = ReportObserver::new(second.clone(), "s");
-        reporter.snapshot(&Snapshot { clips_done: 7, ..Snapshot::default() });
-        second.beat().unwrap();
-        second.beat().unwrap();
-        let seen = holders(dir.path()).unwrap().remove(0).holder.unwrap();
-        assert_eq!((seen.counter, seen.report.map(|report| report.clips_done)), (2, Some(7)));
-        second.end();
-        second.beat().unwrap();
-        assert_eq!(fs::read_dir(dir.path().join("engines")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn any_content_of_an_engine_file_is_tolerated() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("engines/x.json");
-        fs::create_dir(dir.path().join("engines")).unwrap();
-        for text in [&b""[..], b"host a, process 7\n", b"{\"host\":1}", &[0xff; 5000], b"[[[[[[[[[[[["] {
-            fs::write(&path, text).unwrap();
-            assert_eq!(read_holder(&path), None);
-            assert_eq!(holders(dir.path()).unwrap().len(), 1);
-            Registration::new(dir.path()).unwrap().end();
-            assert!(!path.exists(), "its engine has ended");
-        }
-    }
-
-    #[test]
-    fn the_file_of_an_engine_whose_clock_is_slow_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = holder::file(dir.path(), "a");
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        for (seconds, stays) in [(200, true), (2000, false)] {
-            let heartbeat = Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
-            let holder = Holder { host: "another".into(), heartbeat, ..holder::tests::holder("a") };
-            fs::write(&path, holder.file_text().unwrap()).unwrap();
-            let engine = Registration::new(dir.path()).unwrap();
-            assert_eq!((path.exists(), engine.is_alone(dir.path()).unwrap()), (stays, !stays), "{seconds}");
-            engine.end();
-        }
-    }
-
-    #[test]
-    fn a_removed_file_is_noticed_and_recreated() {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = Registration::new(dir.path()).unwrap();
-        assert_eq!(engine.look().unwrap(), EngineFile::Same);
-        let path = holder::file(dir.path(), &engine.id());
-        let text = fs::read(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        assert_eq!(engine.look().unwrap(), EngineFile::Gone);
-        fs::write(&path, text).unwrap();
-        assert_eq!(engine.look().unwrap(), EngineFile::Remounted);
-        fs::write(&path, "someone else").unwrap();
-        assert_eq!(engine.look().unwrap(), EngineFile::Gone);
-        engine.renew().unwrap();
-        assert_eq!(engine.look().unwrap(), EngineFile::Same);
     }
 }

@@ -56,7 +56,8 @@ mod tests {
             let failure = recognise(&layout, &video, &path, source, failure);
             let now = jiff::Timestamp::UNIX_EPOCH;
             let line = failure.line();
-            let attempts = vec![Attempt { started: now, ended: now, device: "cpu".into(), failure, stderr: vec![] }];
+            let attempts =
+                vec![Attempt { started: now, ended: now, device: "cpu".into(), failure, stderr: vec![], retry: false }];
             let content = content(&path, ErrorKind::Corrupt);
             let file = FailureFile { video: video.clone(), source, content, attempts };
             file.write(&layout.failure(&video), &Owner::this_process()).unwrap();

@@ -36,6 +36,8 @@ pub(crate) struct End {
     pub how: String,
     /// Another process or the kernel has killed it with SIGKILL.
     pub was_killed: bool,
+    /// It reached the limit of CPU time of the session.
+    pub reached_cpu_limit: bool,
 }
 
 /// A thread that starts the processes of one worker, because the disk of the program may not respond. The kernel ends the
@@ -88,7 +90,11 @@ fn start(
             }
             Event::Exited(exit) => {
                 let how = ended(&exit.to_string(), lacked_memory, memory_mib, error.take());
-                WorkerMessage::Gone(End { how, was_killed: exit.was_killed() })
+                WorkerMessage::Gone(End {
+                    how,
+                    was_killed: exit.was_killed(),
+                    reached_cpu_limit: exit.reached_cpu_limit(),
+                })
             }
         };
         let _ = heard.send((id, event));

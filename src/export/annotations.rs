@@ -18,7 +18,7 @@ use crate::dataset::matching::{Matched, Matches};
 use crate::dataset::python_json::{push_float, push_str};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
-use crate::dataset::state::{self, Probes, State};
+use crate::dataset::state::{self, Accepted, Probes, State};
 use crate::error::line_of;
 use crate::progress::{Progress, Size};
 
@@ -38,8 +38,8 @@ pub(crate) struct Dataset<'a> {
     pub videos: &'a [VideoFile],
     /// Their probes.
     pub probes: &'a Probes,
-    /// The accepted difference of durations, in seconds.
-    pub tolerance_s: f64,
+    /// What is accepted of a file.
+    pub accepted: Accepted,
 }
 
 /// What was written, and where the frame counts came from.
@@ -57,6 +57,8 @@ pub(crate) struct Written {
     pub without_count: usize,
     /// Videos of another duration than the manifest's.
     pub wrong_durations: Vec<(VideoName, State)>,
+    /// Videos with a feature that is damaged or cannot be read, with the reason. Their frame counts come from elsewhere.
+    pub broken: Vec<(VideoName, String)>,
 }
 
 impl Written {
@@ -126,7 +128,7 @@ fn fill(
         let (Some(duration_s), Some(split)) = (entry.duration_s, entry.split) else {
             anyhow::bail!("the manifest has no duration or subset of {:?}", entry.id);
         };
-        let frames = match counting.count(&video) {
+        let frames = match counting.count(&video, &mut written.broken) {
             Ok(Count { file, frames, source }) => {
                 match source {
                     Source::Feature { .. } => written.from_features += 1,
@@ -190,11 +192,11 @@ struct Counting<'a> {
 
 impl Counting<'_> {
     /// The number of frames by the first of the video's files that has a feature, else by the first that has a probe; else
-    /// the reason why it is unknown.
-    fn count<'v>(&self, video: &Matched<'v>) -> Result<Count<'v>, String> {
+    /// the reason why it is unknown. Adds features that are damaged or cannot be read to `broken`.
+    fn count<'v>(&self, video: &Matched<'v>, broken: &mut Vec<(VideoName, String)>) -> Result<Count<'v>, String> {
         let mut why = None;
         for file in &video.files {
-            match self.sets.of(file) {
+            match self.sets.of(file, broken) {
                 Ok(Provenance { frames, fps: [over, under], .. }) => {
                     let promised = frames.expected.max(frames.output) as f64;
                     let duration_s = (over > 0 && under > 0).then(|| promised * f64::from(under) / f64::from(over));
@@ -210,11 +212,11 @@ impl Counting<'_> {
 
     /// The state of a file whose duration differs from the manifest's: by its probe, as in a scan, else by its feature.
     fn wrong_duration(&self, file: &VideoFile, want: f64, source: Source) -> Option<State> {
-        let Dataset { probes, tolerance_s, .. } = *self.dataset;
-        match (state::of_file(file, Some(want), probes.get(&file.name), tolerance_s), source) {
+        let Dataset { probes, accepted, .. } = self.dataset;
+        match (state::of_file(file, Some(want), probes.get(&file.name), accepted), source) {
             (state @ State::WrongDuration { .. }, _) => Some(state),
             (State::Unchecked, Source::Feature { duration_s: Some(have) }) => {
-                ((have - want).abs() > tolerance_s).then_some(State::WrongDuration { have, want })
+                ((have - want).abs() > accepted.tolerance_s).then_some(State::WrongDuration { have, want })
             }
             _ => None,
         }
@@ -249,8 +251,9 @@ impl Sets {
         Ok(Self(names.iter().filter_map(|name| Some(Layout::new(out, name.to_str()?))).collect()))
     }
 
-    /// The provenance of the feature of this version of the file, or why there is none.
-    fn of(&self, file: &VideoFile) -> Result<Provenance, String> {
+    /// The provenance of the feature of this version of the file, or why there is none. Adds features that are damaged or cannot
+    /// be read to `broken`.
+    fn of(&self, file: &VideoFile, broken: &mut Vec<(VideoName, String)>) -> Result<Provenance, String> {
         let mut why = "no feature yet".to_owned();
         for layout in &self.0 {
             let path = layout.feature(&file.name);
@@ -273,6 +276,7 @@ impl Sets {
                     {
                         why.push_str(&format!("; failed to write {}: {error}", damaged::path(layout).display()));
                     }
+                    broken.push((file.name.clone(), why.clone()));
                 }
             }
         }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::Context;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::open;
-use rustix::io::Errno;
 
 use crate::dataset::shown;
 use crate::progress::Progress;
@@ -28,12 +27,6 @@ pub struct ExportLock {
 /// The lock's file.
 pub fn path(layout: &Layout) -> PathBuf {
     layout.private().join("export.lock")
-}
-
-/// Whether an error says that the file system has no locks.
-fn has_no_locks(error: &io::Error) -> bool {
-    let errnos = [Errno::NOLCK, Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
 }
 
 /// Waits until no other export writes to this output folder. Without support for locks in the file system, it does not wait.
@@ -56,7 +49,9 @@ pub fn wait(layout: &Layout, progress: &dyn Progress) -> anyhow::Result<ExportLo
             }
             Err(TryLockError::WouldBlock) => sleep(POLL_INTERVAL),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(ExportLock { _held: None, waited }),
+            Err(TryLockError::Error(error)) if open::has_no_locks(&error) => {
+                return Ok(ExportLock { _held: None, waited });
+            }
             Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
         }
         progress.check_cancelled()?;

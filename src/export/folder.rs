@@ -9,7 +9,7 @@ use reeldeck_common::atomic::{self, Owner};
 
 use super::inventory::{ByName, by_name, from, id, look, read};
 use super::manifest::{ExportRecord, Record};
-use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset, snippets};
+use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset, npy, snippets};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
@@ -102,6 +102,10 @@ fn is_file_of(spec: &ExportSpec, file: &str, id: &str) -> bool {
 
 fn make(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path, item: &ExportedVideo) -> Result<(), Fault> {
     let matrix = read(job, spec.output, item).map_err(Fault::Feature)?;
+    if spec.half && !npy::fits_half(&matrix) {
+        let why = "its numbers exceed 65504, the largest of float16; export it without --float16";
+        return Err(Fault::Feature(why.into()));
+    }
     let mut bytes = vec![];
     spec.encode(&matrix, &mut bytes).map_err(Fault::Disk)?;
     put(&folder.join(spec.file(item.id())), &bytes, job.owner).map_err(Fault::Disk)

@@ -2,7 +2,7 @@
 //!
 //! `reeldeck export` keeps these files, removes what does not belong to the dataset any more, and adds `dataset.json`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,8 @@ pub struct Incremental {
     exports: Vec<Export>,
     /// The video that owns each file name. `reeldeck export` decides about other videos of the same name.
     holders: HashMap<String, VideoName>,
+    /// The feature of each file name that was exported.
+    exported: BTreeMap<String, PathBuf>,
 }
 
 #[derive(Debug)]
@@ -92,7 +94,7 @@ impl Incremental {
             Ok(Export { spec, record, folder })
         };
         let exports = formats.iter().map(export).collect::<Result<_, _>>()?;
-        Ok(Self { owner: owner.clone(), exports, holders: HashMap::new() })
+        Ok(Self { owner: owner.clone(), exports, holders: HashMap::new(), exported: BTreeMap::new() })
     }
 
     /// Names the videos of the dataset: of several with one file name, the first has the file, as in `reeldeck export`.
@@ -109,6 +111,13 @@ impl Incremental {
     /// Whether no format is exported.
     pub fn is_empty(&self) -> bool {
         self.exports.is_empty()
+    }
+
+    /// The features whose exported files were removed since. [`Self::write`] exports them again.
+    pub fn removed(&self) -> Vec<PathBuf> {
+        let is_there = |export: &Export, id: &str| export.folder.join(export.spec.file(id)).exists();
+        let lacks = |id: &str| !self.exports.iter().all(|export| is_there(export, id));
+        self.exported.iter().filter(|(id, _)| lacks(id)).map(|(_, feature)| feature.clone()).collect()
     }
 
     /// Exports a feature file, unless all formats have it already. Reads it once for all formats.
@@ -128,6 +137,7 @@ impl Incremental {
         if holder != video {
             return Err(IncrementalError::SharedName { video: video.clone(), holder: holder.clone() });
         }
+        self.exported.insert(id(video).to_owned(), path.to_owned());
         let is_kept = |export: &Export| export.record.kept(&export.spec.file(id(video)), &from).is_some();
         if self.exports.iter().all(is_kept) {
             return Ok(());

@@ -185,6 +185,13 @@ pub(super) fn by_name<'s>(job: &ExportJob<'_>, output: Output, inventory: &'s In
         match (bits(item), bits(holder)) {
             (Ok(own), Ok(other)) if own == other => sorted.same.push((name.clone(), holder.entry.name.clone())),
             (Err(why), _) => sorted.missing.push((name.clone(), why)),
+            (_, Err(why)) => sorted.missing.push((
+                name.clone(),
+                format!(
+                    "{} has the same file name, and the two cannot be compared ({why}); extract that video again, then export",
+                    holder.entry.name
+                ),
+            )),
             _ => sorted.missing.push((
                 name.clone(),
                 format!(

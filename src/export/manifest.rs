@@ -16,6 +16,8 @@ use reeldeck_common::error::is_absent;
 use reeldeck_common::source::SourceStamp;
 use serde::{Deserialize, Serialize};
 
+use super::dataset;
+
 /// The file's name in the folder of an export.
 const FILE: &str = ".made.jsonl";
 /// Raised when a format changes, so that older files are written again.
@@ -123,13 +125,16 @@ impl ExportRecord {
     }
 
     /// Removes recorded files for which `is_wanted` is false, and their records. Returns the number of removed files. A file
-    /// that changed since it was recorded is kept.
+    /// that changed since it was recorded is kept. `dataset.json`, which names the files, is removed before the first of them.
     ///
     /// # Errors
     /// Errors of the file system.
     pub(super) fn retain(&mut self, owner: &Owner, is_wanted: impl Fn(&Record) -> bool) -> io::Result<usize> {
         let mut unwanted: Vec<Record> = self.made.values().filter(|made| !is_wanted(made)).cloned().collect();
         unwanted.retain(|made| self.is_untouched(made));
+        if !unwanted.is_empty() {
+            dataset::remove(&self.folder)?;
+        }
         for made in &unwanted {
             fs::remove_file(self.folder.join(&made.file))?;
         }
@@ -180,10 +185,15 @@ mod tests {
         let mut record = ExportRecord::open(dir.path()).unwrap();
         assert_eq!(record.kept("a.npy", "d3"), Some(5), "the cut line does not take the next one with it");
 
+        let describes = dir.path().join("dataset.json");
+        fs::write(&describes, "{}").unwrap();
+        assert_eq!(record.retain(&Owner::this_process(), |_| true).unwrap(), 0);
+        assert!(describes.exists());
         fs::write(dir.path().join("c.npy"), "touched").unwrap();
         assert_eq!(record.kept("c.npy", "d1"), None);
         let removed = record.retain(&Owner::this_process(), |made| made.file == "a.npy").unwrap();
         assert_eq!(removed, 1, "b goes, c is not ours any more");
+        assert!(!describes.exists(), "it names b");
         assert!(dir.path().join("c.npy").exists() && !dir.path().join("b.npy").exists());
         assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap().lines().count(), 1);
         assert_eq!(ExportRecord::open(dir.path()).unwrap().kept("a.npy", "d3"), Some(5));

@@ -16,7 +16,12 @@ pub fn write(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) {
     write_as("<f4", f32::to_le_bytes, matrix, axes, out);
 }
 
-/// The same in 16 bits, rounded to the nearest. Numbers beyond 65504 become infinite.
+/// Whether [`write_half`] keeps all numbers of a matrix finite. The largest of float16 is 65504.
+pub fn fits_half(matrix: &Matrix) -> bool {
+    matrix.data.iter().all(|&number| half::f16::from_f32(number).is_finite())
+}
+
+/// The same in 16 bits, rounded to the nearest. See [`fits_half`].
 pub fn write_half(matrix: &Matrix, axes: Axes, out: &mut Vec<u8>) {
     write_as("<f2", |number| half::f16::from_f32(number).to_le_bytes(), matrix, axes, out);
 }

@@ -12,7 +12,7 @@ pub(crate) fn public(url: &str) -> String {
 }
 
 /// Whether [`public`] leaves something out.
-pub(super) fn has_secrets(url: &str) -> bool {
+pub(crate) fn has_secrets(url: &str) -> bool {
     public(url) != url
 }
 

@@ -89,15 +89,15 @@ pub(super) struct DownloadLock {
 }
 
 impl DownloadLock {
-    /// Waits for the lock. Calls `waiting` if another process holds it.
-    pub(super) fn take(place: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
+    /// Waits for the lock. Calls `waiting` with the path of the lock if another process holds it.
+    pub(super) fn take(place: &Path, waiting: impl FnOnce(&Path)) -> io::Result<Self> {
         fs::create_dir_all(place.parent().unwrap_or(place))?;
-        let lock =
-            open::in_place(OpenOptions::new().create(true).truncate(false).write(true), &beside(place, ".lock"))?;
+        let path = beside(place, ".lock");
+        let lock = open::in_place(OpenOptions::new().create(true).truncate(false).write(true), &path)?;
         let alone = match lock.try_lock() {
             Ok(()) => true,
             Err(fs::TryLockError::WouldBlock) => {
-                waiting();
+                waiting(&path);
                 lock.lock()?;
                 true
             }

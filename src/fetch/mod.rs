@@ -6,16 +6,18 @@ mod cache;
 mod environment;
 mod http;
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::DecimalBytes;
 use reeldeck_common::digest::sha256_of_file;
+use reeldeck_common::error::is_absent;
 use reeldeck_common::machine::disk_space;
 use reeldeck_pickle::checkpoint::{CheckpointError, CheckpointFile};
 
-pub(crate) use address::public;
+pub(crate) use address::{has_secrets, public};
 pub use cache::Cache;
 pub(crate) use cache::{promised_digest, user_folder};
 
@@ -168,7 +170,7 @@ fn how_otherwise(address: &str, is_shortened: bool, place: &Path) -> String {
     let more = if is_shortened { "   (with your user name, password or query, which are not shown here)" } else { "" };
     format!(
         "\nif this machine has no network, download the file on another one:\n  wget -c {address}{more}\nand copy it to:\n  {}\n\
-         or use another file: --checkpoint FILE, or checkpoint = \"FILE\" in config.toml; `seeded` are random weights to try things out",
+         or use another file: --checkpoint FILE, or checkpoint = \"FILE\" in config.toml; `seeded` are seeded weights to try things out",
         shown(place)
     )
 }
@@ -181,18 +183,16 @@ fn how_otherwise(address: &str, is_shortened: bool, place: &Path) -> String {
 /// is kept and resumed by the next attempt.
 pub fn get(download: &Download, cache: &Cache, policy: Policy, progress: &dyn Progress) -> Result<PathBuf, FetchError> {
     let place = cache.place(&download.url)?;
-    if place.is_file() {
+    if is_there(&place)? {
         return Ok(place);
     }
     let disk = |path: &Path| {
         let path = path.to_owned();
         move |source| FetchError::Disk { path, source }
     };
-    let held =
-        DownloadLock::take(&place, || progress.note("another process is downloading the weights; waiting for it"))
-            .map_err(disk(&place))?;
+    let held = DownloadLock::take(&place, |lock| progress.note(&waits(lock))).map_err(disk(&place))?;
     // The other process may have completed the download.
-    if place.is_file() {
+    if is_there(&place)? {
         return Ok(place);
     }
     let client = Client::new(&download.url, policy.silence)?;
@@ -224,6 +224,23 @@ pub fn get(download: &Download, cache: &Cache, policy: Policy, progress: &dyn Pr
     }
     part.keep(&place).map_err(disk(&place))?;
     Ok(place)
+}
+
+/// Whether a downloaded file is in its place.
+///
+/// # Errors
+/// When that cannot be told. A second download would not help.
+pub(crate) fn is_there(place: &Path) -> Result<bool, FetchError> {
+    match fs::metadata(place) {
+        Ok(found) => Ok(found.is_file()),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(source) => Err(FetchError::Disk { path: place.to_owned(), source }),
+    }
+}
+
+/// What the command waits for.
+fn waits(lock: &Path) -> String {
+    format!("another process is downloading the weights and holds {}; waiting for its end", shown(lock))
 }
 
 /// The longer of the caller's digest and the digest in the name. If they contradict each other, no file matches.
@@ -321,6 +338,16 @@ impl Transfer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_examined_is_not_downloaded_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("w.pth");
+        assert!(!is_there(&place).unwrap());
+        std::os::unix::fs::symlink(&place, &place).unwrap();
+        let error = is_there(&place).unwrap_err();
+        assert!(matches!(&error, FetchError::Disk { path, .. } if *path == place), "{error}");
+    }
 
     #[test]
     fn pauses_grow_without_progress_and_follow_the_server() {

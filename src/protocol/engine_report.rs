@@ -238,6 +238,6 @@ pub(crate) mod tests {
         assert_eq!((report.set.as_str(), report.reason.as_deref()), ("a\\u{7}", Some("\\u{1b}[2Jx")));
         assert_eq!((report.elapsed_s, report.clips_per_s, report.eta_s), (0.0, None, None));
         assert_eq!(report.devices[0].status, "\\n\\u{202e}");
-        assert_eq!((report.counts.of_this_run(), report.counts.unfinished()), (0, 2 * MAX_COUNT));
+        assert_eq!((report.counts.done_in_run(), report.counts.unfinished()), (0, 2 * MAX_COUNT));
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use reeldeck_common::clock;
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::json;
 use reeldeck_common::protocol::Report;
@@ -29,7 +30,7 @@ impl Line {
     /// An event that happens now.
     pub fn now(event: Event) -> Self {
         // Nanoseconds would only make the lines longer.
-        let now = Timestamp::now();
+        let now = clock::now();
         Self { schema: SCHEMA, time: now.round(jiff::Unit::Microsecond).unwrap_or(now), event }
     }
 

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reeldeck_common::clock;
 pub(crate) use reeldeck_common::machine::host;
 use reeldeck_common::open;
 use reeldeck_common::pid::is_gone;
@@ -188,7 +189,7 @@ pub(crate) fn look(path: &Path) -> io::Result<Option<Seen>> {
         // The lock may be one of another host only.
         Ok(()) => holder.as_ref().is_some_and(|holder| !holder.is_here()) && beats(),
         Err(TryLockError::WouldBlock) => true,
-        Err(TryLockError::Error(error)) if has_no_locks(&error) => beats(),
+        Err(TryLockError::Error(error)) if open::has_no_locks(&error) => beats(),
         Err(TryLockError::Error(error)) => return Err(error),
     };
     let is_elsewhere = |holder: &Holder| !holder.is_here() && is_fresh(holder, MAY_RUN);
@@ -212,15 +213,9 @@ pub(crate) fn place() -> String {
     PLACE.get_or_init(read).clone()
 }
 
-/// Whether this error means that the file system has no locks.
-pub(crate) fn has_no_locks(error: &io::Error) -> bool {
-    let codes = [rustix::io::Errno::NOLCK, rustix::io::Errno::OPNOTSUPP, rustix::io::Errno::NOSYS];
-    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
-}
-
 /// Whether the last heartbeat is not older than the limit, and the engine has not ended on this host.
 fn is_fresh(holder: &Holder, limit: Duration) -> bool {
-    let age = Timestamp::now().duration_since(holder.heartbeat);
+    let age = clock::now().duration_since(holder.heartbeat);
     age.unsigned_abs() < limit && !holder.is_dead_here()
 }
 
@@ -249,7 +244,7 @@ pub(crate) mod tests {
 
     /// An engine that has just started.
     pub(crate) fn holder(id: &str) -> Holder {
-        let now = Timestamp::now();
+        let now = clock::now();
         Holder {
             id: id.into(),
             host: host(),
@@ -285,7 +280,7 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         let look = |seconds: i64, host: String| {
-            let heartbeat = Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+            let heartbeat = clock::now() - jiff::SignedDuration::from_secs(seconds);
             fs::write(&path, Holder { host, heartbeat, ..holder("a") }.file_text().unwrap()).unwrap();
             let seen = look(&path).unwrap().unwrap();
             (seen.held, seen.may_run)

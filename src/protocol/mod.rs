@@ -24,8 +24,8 @@ use words::Level;
 /// The version of the protocol. It increases when an older program would misread a message.
 pub const VERSION: u32 = 4;
 
-/// The longest message to the engine, in bytes. A longer line ends the connection.
-pub(crate) const MAX_LINE: usize = 1 << 16;
+/// The longest message to the engine, in bytes. A longer line is answered with an error: as many names as `xargs` passes fit.
+pub(crate) const MAX_LINE: usize = 1 << 18;
 
 /// The largest number of rows in one answer.
 pub(crate) const MAX_ROWS: usize = 1_000;
@@ -128,7 +128,8 @@ pub enum Command {
     },
     /// Retry failed videos: all of them, or those that one of the patterns matches.
     Retry {
-        /// `*` matches any text and `?` any character of `Class/file`, of the file name, or of its stem.
+        /// `*` matches any text, `?` any character and `[ab]` one of these characters of `Class/file`, of the file name, or of its
+        /// stem. An exact name matches itself, whatever its characters.
         patterns: Vec<String>,
     },
     /// Start a run over the queued videos.

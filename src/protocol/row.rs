@@ -226,6 +226,9 @@ pub struct RowFacts {
     pub codec: String,
 }
 
+/// The class of videos whose class is unknown.
+pub const NO_CLASS: &str = "(no class)";
+
 /// A class and the number of its videos in each state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassRow {

@@ -263,6 +263,11 @@ impl InFlight {
         Some((self.clips as f64 / of as f64).min(1.0))
     }
 
+    /// Whether it waits on its worker for the video before it.
+    pub fn is_next(&self) -> bool {
+        self.seconds <= 0.0 && self.clips == 0
+    }
+
     /// `12/100` clips, or `3000 frames` while they are counted.
     pub fn progress(&self) -> String {
         match self.of {

@@ -48,12 +48,12 @@ pub struct RunSummary {
 impl RunSummary {
     /// The videos that this run has done.
     pub fn done(&self) -> usize {
-        self.counts.done.saturating_sub(self.counts.resumed)
+        self.counts.done_in_run()
     }
 
     /// The videos that this run has failed.
     pub fn failed(&self) -> usize {
-        self.counts.failed.saturating_sub(self.counts.failed_before)
+        self.counts.failed_in_run()
     }
 }
 

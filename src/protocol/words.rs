@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use crate::error::Exit;
-use crate::out::count;
+use crate::out::{count, duration};
 
 /// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
     let shown = |text: &String| printable(text);
     Some(match event {
         Event::WorkerReady { device, detail, load_ms, .. } => {
-            (Detail, format!("{device} is ready ({}, {:.1} s)", shown(detail), *load_ms as f64 / 1000.0))
+            (Detail, format!("{device} is ready ({}, {})", shown(detail), duration(*load_ms as f64 / 1000.0)))
         }
         Event::WorkerWarning { device, text, .. } => (Problem, format!("{device}: {}", shown(text))),
         Event::WorkerRestarted { device, reason, .. } => (Problem, format!("{device} restarted: {}", shown(reason))),
@@ -55,7 +55,7 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
                 false => String::new(),
             };
             let frames = count(report.frames.output as usize, "frame", "frames");
-            (Detail, format!("done {}: {frames} in {seconds:.1} s{lost}", shown(video)))
+            (Detail, format!("done {}: {frames} in {}{lost}", shown(video), duration(seconds)))
         }
         Event::VideoFailed { video, error, retry_in_s: None, .. } => {
             (Problem, format!("failed {}: {}", shown(video), shown(error)))
@@ -85,22 +85,13 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
         Event::StoppingNow => (Info, "stopping now".into()),
         Event::Blocked { reason } => (Problem, format!("stopping: {}", shown(reason))),
         Event::RunStarted(started) => {
-            let counts = started.counts;
-            (
-                Detail,
-                format!(
-                    "run of {} started: {} of {} queued",
-                    started.set,
-                    counts.unfinished(),
-                    count(counts.videos, "video", "videos")
-                ),
-            )
+            (Detail, format!("run of {} started: {}", started.set, started.counts.in_words()))
         }
         Event::RunEnded { exit, counts, seconds, reason } => {
-            let (done, failed) = (counts.done - counts.resumed, counts.failed - counts.failed_before);
+            let processed = counts.of_run_in_words(|number| number.to_string());
             let left = match counts.unfinished() {
                 0 => String::new(),
-                left => format!(", {left} left"),
+                queued => format!(", {queued} queued"),
             };
             let how = match Exit::of_code(i32::from(*exit)) {
                 Some(Exit::Interrupted) => "stopped after",
@@ -108,7 +99,7 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
                 _ => "failed after",
             };
             let why = reason.as_ref().map(|reason| format!("; {}", shown(reason))).unwrap_or_default();
-            (Detail, format!("run {how} {seconds:.0} s: {done} done, {failed} failed{left}{why}"))
+            (Detail, format!("run {how} {}: {processed}{left}{why}", duration(*seconds)))
         }
         Event::Exported { videos, path, .. } => {
             (Detail, format!("exported {} to {}", count(*videos, "video", "videos"), path.display()))

@@ -1,6 +1,6 @@
 //! The list of classes with their progress: filter, order and cursor. Its first line stands for all classes.
 
-use crate::protocol::row::{ClassRow, Finding, FindingCounts, RowState, StateCounts};
+use crate::protocol::row::{ClassRow, Finding, FindingCounts, NO_CLASS, RowState, StateCounts};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ClassOrder {
@@ -38,12 +38,11 @@ pub(super) fn findings_of(counts: &FindingCounts, finding: Finding) -> u64 {
     counts.get(finding as usize).map_or(0, |count| u64::from(*count))
 }
 
-/// The number of finished videos and of all videos. Missing videos count; videos excluded or outside this run do not, nor do
-/// files that are no videos.
+/// The number of finished videos and of all videos on disk, without those that are excluded or outside this run.
 pub(super) fn progress_of(row: &ClassRow) -> (u64, u64) {
     let counts = &row.counts;
     let all: u64 = counts.iter().map(|count| u64::from(*count)).sum();
-    let others = [RowState::Excluded, RowState::LeftOut, RowState::Refused, RowState::Ignored];
+    let others = [RowState::Missing, RowState::Excluded, RowState::LeftOut, RowState::Refused, RowState::Ignored];
     let out: u64 = others.into_iter().map(|state| count_of(counts, state)).sum();
     (count_of(counts, RowState::Done), all.saturating_sub(out))
 }
@@ -107,9 +106,9 @@ impl ClassList {
         self.order
     }
 
-    /// The number of classes, regardless of the filter.
+    /// The number of classes, regardless of the filter. Videos without a class have a line, but are none.
     pub(super) fn count(&self) -> usize {
-        self.rows.len()
+        self.rows.iter().filter(|row| row.class != NO_CLASS).count()
     }
 
     /// The number of visible lines, including the line for all classes.
@@ -227,6 +226,6 @@ mod tests {
         row.counts[RowState::Missing as usize] = 1;
         row.counts[RowState::Refused as usize] = 2;
         row.counts[RowState::Ignored as usize] = 3;
-        assert_eq!(progress_of(&row), (1, 2), "missing videos count as not done");
+        assert_eq!(progress_of(&row), (1, 1), "only videos on disk can be done");
     }
 }

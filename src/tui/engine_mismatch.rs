@@ -6,6 +6,7 @@ use std::path::Path;
 use reeldeck_common::protocol::CheckpointSource;
 use reeldeck_common::versions::SEEDED_WEIGHTS;
 
+use super::action::Action;
 use super::app::App;
 use super::reopening::{NewSettings, Reopening};
 use super::text;
@@ -26,8 +27,11 @@ impl App {
             self.new_settings = NewSettings::Waiting(Box::new(Reopening { settings, typed, changed, then: None }));
         }
         let advice = match uses_own {
-            true => "The next run that is started in this window uses those of the window.",
-            false => "To use the settings of this window, stop the run, quit, and start reeldeck again.",
+            true => "The next run that is started in this window uses those of the window.".to_owned(),
+            false => {
+                let key = self.keymap.key_text(Action::Settings);
+                format!("{key} opens the settings, which the next run uses.")
+            }
         };
         Some(format!("{} {advice}", differences(settings, welcome)?))
     }

@@ -131,7 +131,7 @@ async fn exchange(
     let mut messages = LineReader::new(BufReader::with_capacity(1 << 16, reader), MAX_LINE);
     let hello = ToEngine::Hello { version: VERSION, tool: concat!("reeldeck ", env!("CARGO_PKG_VERSION")).into() };
     write(&mut writer, &hello, write_timeout).await?;
-    let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not greet");
+    let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it sends no greeting");
     match tokio::time::timeout(GREETING_TIMEOUT, read(&mut messages)).await.map_err(hung)?? {
         FromEngine::Welcome(welcome) => {
             if events.send(LinkEvent::Connected(Box::new(welcome))).await.is_err() {
@@ -139,7 +139,7 @@ async fn exchange(
             }
         }
         FromEngine::Refused { reason } => return Err(io::Error::other(reason)),
-        _ => return Err(io::Error::other("it does not greet")),
+        _ => return Err(io::Error::other("it sends no greeting")),
     }
     // Both directions are polled at the same time. If a request had to be written before the next message is read, an
     // engine that is itself blocked on writing would never read that request.
@@ -194,7 +194,7 @@ async fn send(
 
 async fn write(writer: &mut OwnedWriteHalf, message: &ToEngine, write_timeout: Duration) -> io::Result<()> {
     let line = line(message)?;
-    let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not take requests");
+    let hung = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not accept requests");
     tokio::time::timeout(write_timeout, writer.write_all(line.as_bytes())).await.map_err(hung)?
 }
 

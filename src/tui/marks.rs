@@ -43,7 +43,7 @@ impl Marks {
     /// When all matches of a filter are marked, or when there would be too many marks.
     pub(super) fn toggle(&mut self, video: &str, state: RowState) -> Result<(), String> {
         if let Some((_, count)) = &self.all {
-            return Err(format!("all {count} matching videos are selected; clear the selection to mark single ones"));
+            return Err(format!("all {count} matching videos are marked; remove the marks to mark single ones"));
         }
         if self.names.remove(video).is_none() {
             self.add(video, state)?;

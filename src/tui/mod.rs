@@ -23,6 +23,7 @@ mod marks;
 mod modal;
 mod one_run;
 mod osc;
+mod other_features;
 mod palette;
 mod pane;
 mod panic_report;
@@ -43,6 +44,8 @@ mod toast;
 mod unavailable_reason;
 mod update;
 mod view;
+mod weights;
 mod window;
+mod window_words;
 
-pub(crate) use run::{attach, open};
+pub(crate) use run::{attach, check, list_keys, open};

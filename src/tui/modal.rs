@@ -91,6 +91,17 @@ pub(super) enum MenuAction {
     ToggleFinding(Finding),
     ShowAllStates,
     Theme(&'static str),
+    /// Opens the settings.
+    Settings,
+    /// Writes this checkpoint into config.toml and uses it.
+    UseWeights(&'static str),
+    /// Starts the engine again with config.toml as it is now.
+    ReadConfigAgain,
+    /// Shows a text that stays until it is closed.
+    Show {
+        title: &'static str,
+        text: String,
+    },
     /// Quits while the run continues.
     Detach,
     /// Stops the run and quits when it is over.

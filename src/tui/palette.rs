@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(matching(&keymap, Context::Videos, "").len(), of_panes);
         let there = |typed: &str| matching(&keymap, Context::Details, typed).first().map(|(action, ..)| *action);
         assert_eq!(
-            (there("picture"), there("next video"), there("zzzz")),
+            (there("still"), there("next video"), there("zzzz")),
             (Some(Action::Still), Some(Action::NextVideo), None)
         );
     }

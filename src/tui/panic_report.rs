@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use reeldeck_common::clock;
 
 use super::terminal;
 use crate::fetch::public;
@@ -20,7 +20,7 @@ pub(super) fn install(folder: PathBuf) {
         terminal::leave();
         let text = report(panic);
         let written = write(&folder, &text).or_else(|| write(&std::env::temp_dir(), &text));
-        errln!("reeldeck broke: {panic}");
+        errln!("reeldeck crashed: {panic}");
         match written {
             Some(path) => errln!("a report is in {}; a run that was active continues", path.display()),
             None => errln!("no report could be written; a run that was active continues"),
@@ -38,7 +38,7 @@ fn report(panic: &PanicHookInfo<'_>) -> String {
     let backtrace = Backtrace::force_capture();
     format!(
         "reeldeck {version}\ntime {}\narguments {arguments:?}\nTERM {term}\nthread {thread}\n{panic}\n\n{backtrace}\n",
-        Timestamp::now()
+        clock::now()
     )
 }
 
@@ -51,7 +51,7 @@ fn write(folder: &Path, text: &str) -> Option<PathBuf> {
     if !folder.is_dir() {
         return None;
     }
-    let name = format!("reeldeck-panic-{}-{}.txt", Timestamp::now().as_second(), std::process::id());
+    let name = format!("reeldeck-panic-{}-{}.txt", clock::now().as_second(), std::process::id());
     let path = folder.join(name);
     // Others may write to the folder for temporary files: a link of this name is not followed.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_report_follows_no_link_and_holds_no_secret() {
         let dir = tempfile::tempdir().unwrap();
-        let now = Timestamp::now().as_second();
+        let now = clock::now().as_second();
         for second in now - 1..now + 60 {
             let name = format!("reeldeck-panic-{second}-{}.txt", std::process::id());
             symlink(dir.path().join("elsewhere"), dir.path().join(name)).unwrap();

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::app::{Dirty, Options};
 use super::attach_command;
 use super::first_run;
-use super::keymap::Keymap;
+use super::keymap::{Context as KeyContext, Keymap};
 use super::link::{self, LinkRequest};
 use super::osc;
 use super::picture::Depth;
@@ -27,6 +27,7 @@ use super::{key_reader, panic_report};
 use crate::cli::TuiArgs;
 use crate::client::{self, overview};
 use crate::config::{Overrides, Progress, Settings, THEMES, TuiSection};
+use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
 use crate::out::outln;
 use crate::protocol::Command;
@@ -115,6 +116,27 @@ where
 fn title(settings: &Settings) -> String {
     let dataset = settings.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     format!("reeldeck {}", text::sanitized(&dataset))
+}
+
+/// Checks the settings of the interface, which other commands do not use: a wrong file is an error everywhere.
+///
+/// # Errors
+/// When an action or a key does not exist, or when a key would have two meanings.
+pub(crate) fn check(settings: &Settings) -> Result<(), ExitError> {
+    let file = settings.config_file.as_deref().map_or(String::new(), |file| format!("{}: ", shown(file)));
+    Keymap::new(&settings.tui.keys).map(drop).map_err(|error| ExitError::new(Exit::Usage, format!("{file}{error}")))
+}
+
+/// Prints the default keys, what they do, and the names of the actions for `[tui.keys]`.
+pub(crate) fn list_keys() {
+    let keymap = Keymap::default();
+    for context in KeyContext::ALL {
+        outln!("{}:", context.title());
+        for (line, keys) in keymap.bindings().filter(|(line, _)| line.context == context) {
+            let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            outln!("  {:<17} {keys:<18} {}", line.action.name(), line.long);
+        }
+    }
 }
 
 fn options(section: &TuiSection, args: &TuiArgs) -> anyhow::Result<(Options, Keymap)> {

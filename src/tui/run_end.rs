@@ -1,30 +1,29 @@
 //! The end of a run in words, and its progress before, for the card, the header, the notification and the last line.
 
+use super::action::Action;
 use super::app::App;
 use super::attach_command::attach_command;
 use super::text;
 use crate::protocol::snapshot::{Counts, Phase, Snapshot};
 use crate::protocol::summary::{Ending, RunSummary};
 
-/// `finished`, `stopped (14 left)` or `failed`. `counts` are those of now.
-fn word(ending: Ending, counts: &Counts) -> String {
-    match (ending, counts.unfinished()) {
-        (Ending::Stopped, left) if left > 0 => format!("stopped ({} left)", text::count(left as u64)),
-        // Retried videos wait for the next run.
-        (Ending::Finished, queued) if queued > 0 => format!("finished, {} queued", text::count(queued as u64)),
-        (ending, _) => ending.word().into(),
+/// `, 14 queued` after the end of a run: they wait for the next one.
+fn queued(counts: &Counts) -> String {
+    match counts.unfinished() {
+        0 => String::new(),
+        queued => format!(", {} queued", text::count(queued as u64)),
     }
 }
 
 /// `run finished in 20 s: 83 done, 4 failed`.
 pub(super) fn sentence(run: &RunSummary) -> String {
     let mut sentence = format!(
-        "run {} {} {}: {} done, {} failed",
-        word(run.ending, &run.counts),
+        "run {} {} {}: {}{}",
+        run.ending.word(),
         if run.ending == Ending::Finished { "in" } else { "after" },
         text::duration(run.seconds),
-        text::count(run.done() as u64),
-        text::count(run.failed() as u64)
+        run.counts.of_run_in_words(|number| text::count(number as u64)),
+        queued(&run.counts)
     );
     if let Some(reason) = &run.reason {
         sentence.push_str(&format!("; {reason}"));
@@ -34,7 +33,26 @@ pub(super) fn sentence(run: &RunSummary) -> String {
 
 /// The word for an engine without an active run.
 pub(super) fn idle_word(snapshot: &Snapshot) -> String {
-    snapshot.last_run.as_ref().map_or_else(|| "idle".into(), |run| word(run.ending, &snapshot.counts))
+    match &snapshot.last_run {
+        None => "idle".into(),
+        // A run that has failed says why, not how much is left.
+        Some(run) if run.ending == Ending::Failed => run.ending.word().into(),
+        Some(run) => format!("{}{}", run.ending.word(), queued(&snapshot.counts)),
+    }
+}
+
+/// What an engine without a run shows where no video is left to extract, with the next key: `all done: e export`, `1 failed:
+/// R retry`.
+pub(super) fn nothing_left(app: &App, snapshot: &Snapshot) -> Option<String> {
+    let Counts { videos, queued, failed, .. } = snapshot.counts;
+    // New settings may find other videos.
+    if snapshot.phase != Phase::Waiting || videos == 0 || queued > 0 || app.new_settings.wait() {
+        return None;
+    }
+    Some(match failed {
+        0 => format!("all done: {} export", app.keymap.key_text(Action::Export)),
+        _ => format!("{} failed: {} retry", text::count(failed as u64), app.keymap.key_text(Action::RetryAll)),
+    })
 }
 
 /// The share of the videos that are finished or failed, 0 to 1, with those in progress in part. Reaches 1 at the end of
@@ -98,12 +116,15 @@ mod tests {
     fn an_end_is_finished_stopped_or_failed() {
         let said = |ending, counts| sentence(&RunSummary { reason: None, ..summary(ending, counts) });
         assert_eq!(said(Ending::Finished, counts(83, 4, 0)), "run finished in 20 s: 83 done, 4 failed");
-        assert_eq!(said(Ending::Stopped, counts(3, 0, 14)), "run stopped (14 left) after 20 s: 3 done, 0 failed");
+        assert_eq!(said(Ending::Stopped, counts(3, 0, 14)), "run stopped after 20 s: 3 done, 0 failed, 14 queued");
         let reason = Some("no usable device".into());
         let failed = sentence(&RunSummary { reason, ..summary(Ending::Failed, counts(3, 0, 14)) });
-        assert_eq!(failed, "run failed after 20 s: 3 done, 0 failed; no usable device");
+        assert_eq!(failed, "run failed after 20 s: 3 done, 0 failed, 14 queued; no usable device");
         let resumed = Counts { resumed: 80, failed_before: 3, ..counts(83, 4, 0) };
-        assert_eq!(said(Ending::Finished, resumed), "run finished in 20 s: 3 done, 1 failed");
+        assert_eq!(
+            said(Ending::Finished, resumed),
+            "run finished in 20 s: 3 done, 1 failed in this run; 83 done, 4 failed in all"
+        );
     }
 
     #[test]

@@ -27,8 +27,7 @@ pub(super) async fn still(
     timeout: Duration,
 ) -> io::Result<Rgb> {
     let fetched = tokio::time::timeout(timeout, fetch(probe, video, width, height)).await;
-    let slow =
-        || io::Error::new(io::ErrorKind::TimedOut, format!("no picture came within {} s", timeout.as_secs_f64()));
+    let slow = || io::Error::new(io::ErrorKind::TimedOut, format!("no still came within {} s", timeout.as_secs_f64()));
     fetched.unwrap_or_else(|_| Err(slow()))
 }
 
@@ -62,7 +61,7 @@ async fn fetch(probe: &Path, video: &Path, width: usize, height: usize) -> io::R
         return Err(io::Error::other(message));
     }
     read_ppm(&picture, width, height)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "reeldeck-probe sent no picture"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "reeldeck-probe sent no still"))
 }
 
 /// Reads up to `most` bytes.
@@ -141,7 +140,7 @@ mod tests {
         assert_eq!(error.unwrap_err().to_string(), "the file is empty (0 bytes)");
         let error = ask("exit 3", long).unwrap_err().to_string();
         assert!(error.contains("without a message") && error.contains('3'), "{error}");
-        assert!(ask("echo P6", long).unwrap_err().to_string().contains("no picture"));
+        assert!(ask("echo P6", long).unwrap_err().to_string().contains("no still"));
         // A process that writes too much is not read to its end.
         assert!(ask("while echo 'P6 P6 P6 P6 P6 P6 P6 P6'; do :; done; exit 0", long).is_err());
     }

@@ -58,6 +58,14 @@ pub(super) struct Screen {
     lost: bool,
 }
 
+/// A terminal may claim to have any size, and each cell takes memory.
+const MAX_SIZE: Size = Size { width: 2000, height: 1000 };
+
+/// The part of a terminal that is drawn.
+fn drawn(terminal: Size) -> Size {
+    Size { width: terminal.width.min(MAX_SIZE.width), height: terminal.height.min(MAX_SIZE.height) }
+}
+
 impl Screen {
     /// Enters the alternate screen and raw mode.
     ///
@@ -74,7 +82,7 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     pub(super) fn size(&self) -> io::Result<Size> {
-        self.backend.size()
+        self.backend.size().map(drawn)
     }
 
     /// Draws the cells that have changed.
@@ -245,4 +253,15 @@ pub(super) fn leave() {
         }
     }
     let _ = disable_raw_mode();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_claims_to_be_huge_is_drawn_in_part() {
+        assert_eq!(drawn(Size { width: 65535, height: 65535 }), MAX_SIZE);
+        assert_eq!(drawn(Size { width: 80, height: 24 }), Size { width: 80, height: 24 });
+    }
 }

@@ -32,8 +32,16 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             }
             // New settings may find other videos.
             Some(Phase::Waiting | Phase::Idle) if counts.queued == 0 && !app.new_settings.wait() => {
-                let key = app.keymap.key_text(Action::Export);
-                Some(format!("nothing left to extract; {key} exports the features"))
+                let key = |action| app.keymap.key_text(action);
+                Some(match counts.failed as u64 {
+                    0 => format!("nothing left to extract; {} exports the features", key(Action::Export)),
+                    failed => format!(
+                        "nothing is queued; {} failed: {} shows the reasons, {} retries",
+                        text::plural(failed, "video", "videos"),
+                        key(Action::Problems),
+                        key(Action::RetryAll)
+                    ),
+                })
             }
             _ => None,
         },
@@ -43,7 +51,7 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         A::WriteMissing => match app.welcome().and_then(|welcome| welcome.manifest.as_ref()) {
             None => {
                 let [key, settings] = [action, Action::Settings].map(|action| app.keymap.key_text(action));
-                Some(format!("{key} needs a list of expected videos; name one in the settings ({settings})"))
+                Some(format!("{key} needs a manifest; name it in the settings ({settings})"))
             }
             Some(_) => None,
         },
@@ -52,7 +60,7 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         A::Check | A::CheckDeep => {
             let scan = app.snapshot().and_then(|snapshot| snapshot.scan);
             match scan {
-                Some(scan) => Some(format!("a check is running: {} of {}", scan.done, scan.all)),
+                Some(scan) => Some(format!("a check is running: {} of {} videos", scan.done, scan.all)),
                 None if action == A::Check => nothing_to_check(app),
                 None => None,
             }
@@ -60,22 +68,22 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         A::Unmark => app.marks.is_empty().then(|| "nothing is marked".into()),
         A::Retry => retry(app),
         A::Exclude | A::Mark | A::CopyName | A::CopyPath | A::CopyReason if app.videos.current().is_none() => {
-            Some("no video is here".into())
+            Some("there is no video here".into())
         }
         A::CopyReason if app.videos.current().is_some_and(|row| row.reason.is_none()) => {
             Some("nothing went wrong with this video".into())
         }
-        A::CopyLine | A::CopyLog if app.log.current().is_none() => Some("no line is here".into()),
-        A::Range | A::MarkAll | A::Invert if app.videos.total() == 0 => Some("no video is here".into()),
+        A::CopyLine | A::CopyLog if app.log.current().is_none() => Some("there is no line here".into()),
+        A::Range | A::MarkAll | A::Invert if app.videos.total() == 0 => Some("there is no video here".into()),
         A::CopyPath => app
             .videos
             .current()
             .filter(|row| row.state == RowState::Missing)
             .map(|row| format!("{} is missing: there is no file", row.video)),
         A::Open => match app.focus {
-            Pane::Videos if app.videos.current().is_none() => Some("no video is here".into()),
+            Pane::Videos if app.videos.current().is_none() => Some("there is no video here".into()),
             Pane::Devices if in_flight(app).is_none() => Some("this device has no video in progress".into()),
-            Pane::Log if app.log.current().is_none() => Some("no line is here".into()),
+            Pane::Log if app.log.current().is_none() => Some("there is no line here".into()),
             _ => None,
         },
         _ => None,
@@ -88,8 +96,8 @@ fn nothing_to_check(app: &App) -> Option<String> {
     if snapshot.counts.videos == 0 || findings_of(&snapshot.findings, Finding::Unchecked) > 0 {
         return None;
     }
-    let (files, deep) = (text::count(snapshot.counts.videos as u64), app.keymap.key_text(Action::CheckDeep));
-    Some(format!("all {files} files are checked already; {deep} checks them again"))
+    let (videos, deep) = (text::count(snapshot.counts.videos as u64), app.keymap.key_text(Action::CheckDeep));
+    Some(format!("all {videos} videos are checked already; {deep} checks them again"))
 }
 
 /// What a starting engine waits for.
@@ -130,7 +138,7 @@ fn no_engine(app: &App, action: Action) -> Option<String> {
         Connection::Lost { .. } => Some("the connection to the engine is lost; reconnecting".into()),
         Connection::Gone { .. } if action == Action::StartPause => None,
         Connection::Gone { .. } => {
-            Some(format!("the engine has exited; `{}` starts it", app.keymap.key_text(Action::StartPause)))
+            Some(format!("the engine has exited; {} starts it", app.keymap.key_text(Action::StartPause)))
         }
     }
 }
@@ -139,7 +147,7 @@ fn retry(app: &App) -> Option<String> {
     if !app.marks.is_empty() {
         return None;
     }
-    let Some(row) = app.videos.current() else { return Some("no video is here".into()) };
+    let Some(row) = app.videos.current() else { return Some("there is no video here".into()) };
     let why = details::no_retry(row.state, app.is_active())?;
     Some(format!("{} {}", row.video, why.trim_start_matches("it ")))
 }

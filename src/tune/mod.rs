@@ -25,6 +25,9 @@ const BATCHES: [usize; 3] = [2, 1, 4];
 /// When a worker or the probe fails, or the results cannot be written.
 pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
     let file = measurements::file().context("no folder for the results; set HOME or XDG_CACHE_HOME")?;
+    let read = || Measurements::read(&file).with_context(|| format!("failed to read {}; remove it", shown(&file)));
+    // Before minutes of measurements.
+    read()?;
     let cores = crate::allocation::cores();
     let worker = discovery::worker()?;
     let video = Video::make(&discovery::probe()?)?;
@@ -39,7 +42,7 @@ pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<E
         }
     }
     let key = measurements::key(&settings.recipe, &processor(), cores);
-    let mut kept = Measurements::read(&file);
+    let mut kept = read()?;
     kept.insert(key, measured.clone());
     kept.write(&file).with_context(|| format!("failed to write {}", shown(&file)))?;
     if let Some(best) = measured.iter().max_by(|a, b| a.clips_per_s.total_cmp(&b.clips_per_s)) {

@@ -2,9 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use reeldeck_common::feature::{Feature, Matrix, Provenance};
+use reeldeck_common::feature::{Feature, FeatureError, Matrix, Provenance};
 use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
 use reeldeck_common::recipe::{Output, Placement, Sampling};
+use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
 use super::against::{Reference, ReferenceItem};
@@ -19,6 +20,8 @@ pub(crate) struct Checked {
     pub video: VideoName,
     /// What was found.
     pub findings: Vec<Problem>,
+    /// Size and modification time of a damaged file, from before its content was read.
+    pub damaged: Option<SourceStamp>,
     /// How the feature was made; `None` if it cannot be read.
     pub made_by: Option<String>,
     /// A hash of the numbers.
@@ -32,18 +35,33 @@ pub(crate) struct Checked {
 /// Reads a feature and checks it.
 pub(super) fn check(job: &VerifyJob<'_>, target: &Target, given: ReferenceItem, pairs: Option<&Reference>) -> Checked {
     let video = &target.video;
-    let mut checked =
-        Checked { video: video.clone(), findings: vec![], made_by: None, fingerprint: None, against: None, bytes: 0 };
-    let feature = match Feature::read(&job.layout.feature(video)) {
-        Ok(feature) => feature,
-        Err(error) => {
-            let kind = if error.is_damage() { Kind::Damaged } else { Kind::Unreadable };
-            checked.find(kind, line_of(&error));
+    let mut checked = Checked {
+        video: video.clone(),
+        findings: vec![],
+        damaged: None,
+        made_by: None,
+        fingerprint: None,
+        against: None,
+        bytes: 0,
+    };
+    let path = job.layout.feature(video);
+    let unreadable = |source| FeatureError::Read { path: path.clone(), source };
+    // Read before the content, so that a feature that replaces the damaged one is not taken for it.
+    let stamp = SourceStamp::read(&path).map_err(unreadable);
+    let (stamp, feature) = match stamp.map(|stamp| (stamp, Feature::read(&path))) {
+        Ok((stamp, Ok(feature))) => (stamp, feature),
+        Ok((stamp, Err(error))) if error.is_damage() => {
+            checked.damaged = Some(stamp);
+            checked.find(Kind::Damaged, line_of(&error));
+            return checked;
+        }
+        Ok((_, Err(error))) | Err(error) => {
+            checked.find(Kind::Unreadable, line_of(&error));
             return checked;
         }
     };
     let own = &feature.provenance;
-    provenance(job, target, &feature, &mut checked);
+    provenance(job, target, &feature, stamp, &mut checked);
     let starts = own.recipe.sampling.starts(own.sampled_frames());
     let mut hash = DefaultHasher::new();
     for (name, matrix) in &feature.tensors {
@@ -61,11 +79,14 @@ pub(super) fn check(job: &VerifyJob<'_>, target: &Target, given: ReferenceItem, 
     checked
 }
 
-fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, checked: &mut Checked) {
+fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, stamp: SourceStamp, checked: &mut Checked) {
     let own = &feature.provenance;
     let header = match feature.header() {
         Ok(header) => header,
-        Err(error) => return checked.find(Kind::Damaged, error.to_string()),
+        Err(error) => {
+            checked.damaged = Some(stamp);
+            return checked.find(Kind::Damaged, error.to_string());
+        }
     };
     let expected = ExpectedFeature {
         set: job.layout.set(),

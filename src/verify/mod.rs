@@ -7,6 +7,7 @@ use anyhow::Context;
 use reeldeck_common::atomic;
 use reeldeck_common::layout::{Layout, files_below};
 use reeldeck_common::recipe::{Precision, Recipe};
+use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
 use crate::dataset::scan::VideoFile;
@@ -114,6 +115,8 @@ pub(crate) struct Report {
     pub checked: usize,
     /// All findings, including notes, sorted by video.
     pub findings: Vec<Problem>,
+    /// The damaged features, in the version that was read.
+    pub damaged: Vec<(VideoName, SourceStamp)>,
     /// Videos of the dataset that have no feature.
     pub without: Vec<VideoName>,
     /// Features whose video is not in the dataset folder any more.
@@ -178,6 +181,7 @@ pub(crate) fn verify(
     let check = |(target, given): (&Target, ReferenceItem)| check::check(job, target, given, pairs);
     let mut take = |checked: Checked| {
         report.checked += 1;
+        report.damaged.extend(checked.damaged.map(|stamp| (checked.video.clone(), stamp)));
         report.findings.extend(checked.findings);
         report.against.extend(checked.against);
         if let Some(made_by) = checked.made_by {
@@ -249,5 +253,44 @@ pub(crate) fn tolerance(recipe: &Recipe) -> Tolerance {
     match recipe.precision {
         Precision::Fp32 => Tolerance::MaxAbs(2e-4),
         Precision::Bf16 | Precision::Fp16 | Precision::Tf32 => Tolerance::RelativeL2(1e-2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use reeldeck_common::damaged::{self, DamagedFeatures};
+
+    use super::*;
+
+    /// Replaces a file as soon as it was checked.
+    struct Replacing<'a>(&'a std::path::Path);
+
+    impl Progress for Replacing<'_> {
+        fn step(&self, _: u64) {
+            fs::write(self.0, "a whole feature").unwrap();
+        }
+    }
+
+    impl Progress for () {}
+
+    #[test]
+    fn a_feature_that_replaces_a_damaged_one_is_not_noted_as_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), "s");
+        layout.prepare().unwrap();
+        let video = VideoName::new("v.mp4").unwrap();
+        let path = layout.feature(&video);
+        fs::write(&path, "cut").unwrap();
+        let recipe = Recipe::find("slowonly-r50-8x8-k700").unwrap();
+        let job = VerifyJob { layout: &layout, recipe: &recipe, videos: &[], tolerance: tolerance(&recipe) };
+        let report = verify(&job, None, &Replacing(&path)).unwrap();
+        assert_eq!(report.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [Kind::Damaged]);
+        let [(_, stamp)] = report.damaged.as_slice() else { panic!("{report:?}") };
+        damaged::add(&layout, &video, *stamp).unwrap();
+        assert!(!DamagedFeatures::read(&layout).unwrap().contains(&video, &path).unwrap());
+        fs::write(&path, "cut").unwrap();
+        assert_eq!(verify(&job, None, &()).unwrap().damaged.len(), 1);
     }
 }

@@ -147,6 +147,34 @@ fn temporary_errors_are_retried() {
 }
 
 #[test]
+fn a_run_that_ends_before_a_retry_leaves_it_to_the_next_run() {
+    for signal_name in ["-INT", "-KILL"] {
+        let bench = Bench::new(&[("A/v_1.mp4", "once fail io"), ("A/v_2.mp4", "fail corrupt")]);
+        let run = bench.start_logged(&["--batch"]);
+        wait_for("the first attempt is recorded", || bench.files("failures").len() == 2);
+        signal(&run, signal_name);
+        bench.finish(run);
+        assert_eq!(bench.failure("A/v_1.mp4")["attempts"][0]["retry"], true);
+        let ran = bench.run(&["--batch"]);
+        assert!(ran.stderr.contains("1 failed before") && bench.files("features").len() == 1, "{signal_name}: {ran:?}");
+        assert_eq!(bench.files("failures").len(), 1, "{signal_name}");
+    }
+}
+
+#[test]
+fn live_exports_that_are_removed_during_the_run_are_written_again() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "until go ok")]);
+    bench.configure("[export]\nlive = [\"npy\"]\n[engine]\norder = \"list\"\n");
+    let run = bench.start_logged(&["extract"]);
+    let exported = || bench.path("out/exports").exists() && bench.export("npy/v_1.npy").exists();
+    wait_for("a video is exported", exported);
+    fs::remove_file(bench.export("npy/v_1.npy")).unwrap();
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = bench.finish(run);
+    assert!(ran.code == 0 && exported() && bench.export("npy/v_2.npy").exists(), "{ran:?}");
+}
+
+#[test]
 fn live_exports_follow_the_run() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt"), ("B/v_3.mp4", "ok")]);
     bench.configure("[export]\nlive = [\"npy\"]\n");

@@ -97,6 +97,34 @@ fn nvdec_and_graphs_are_off_unless_configured() {
 }
 
 #[test]
+fn paths_that_workers_cannot_be_told_are_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = || Some(std::ffi::OsStr::from_bytes(b"d\xe9").into());
+    for (option, typed) in [
+        ("--root", Overrides { root: path(), ..Overrides::default() }),
+        ("--out", Overrides { out: path(), ..Overrides::default() }),
+        ("--checkpoint", Overrides { checkpoint: path(), ..Overrides::default() }),
+    ] {
+        let error = Settings::resolve(&typed, dir.path()).unwrap().check_paths().unwrap_err().to_string();
+        assert!(error.starts_with(option) && error.contains("is not UTF-8 text"), "{error}");
+    }
+}
+
+#[test]
+fn a_configuration_that_was_only_found_names_libraries_by_absolute_paths() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    fs::write(&path, "[cuda]\ntorch = \"torch\"\n").unwrap();
+    let error = Settings::resolve(&Overrides::default(), dir.path()).unwrap_err().to_string();
+    assert!(error.contains("[cuda] torch") && error.contains("--config"), "{error}");
+    let typed = Overrides { config: Some("config.toml".into()), ..Overrides::default() };
+    assert_eq!(Settings::resolve(&typed, dir.path()).unwrap().torch, dir.path().join("torch"));
+    fs::write(&path, "[cuda]\ntorch = \"/opt/torch\"\n").unwrap();
+    assert_eq!(Settings::resolve(&Overrides::default(), dir.path()).unwrap().torch, std::path::Path::new("/opt/torch"));
+}
+
+#[test]
 fn relative_paths_are_relative_to_the_configuration_file() {
     let dir = tempfile::tempdir().unwrap();
     let (there, current) = (dir.path().join("there"), dir.path().join("current"));
@@ -175,6 +203,13 @@ fn invalid_files_say_what_is_wrong() {
         seen += 1;
     }
     assert!(seen >= 25, "only {seen} files");
+}
+
+#[test]
+fn a_command_lists_the_actions_that_keys_can_have() {
+    let output = Command::new(env!("CARGO_BIN_EXE_reeldeck")).arg("keys").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("\n  retry-all "), "{text}");
 }
 
 proptest! {

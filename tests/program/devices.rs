@@ -17,7 +17,8 @@ fn bench() -> (Bench, impl Fn(&[&str]) -> Command) {
     fs::create_dir_all(&lib).unwrap();
     fs::write(lib.join("libtorch_cuda.so"), "").unwrap();
     fs::write(bench.path("torch/version.py"), format!("__version__ = '{LIBTORCH}+cu130'\n")).unwrap();
-    bench.configure("devices = \"all\"\n[cuda]\ntorch = \"torch\"\n[engine]\nlinger_s = 0\n");
+    let torch = bench.path("torch");
+    bench.configure(&format!("devices = \"all\"\n[cuda]\ntorch = {torch:?}\n[engine]\nlinger_s = 0\n"));
     let about =
         r#"{"version":"0","built_for":"2","library":null,"found":null,"threads":1,"onednn":true,"wrong":null,"cuda":"#;
     let script = format!(
@@ -77,7 +78,7 @@ fn devices_all_selects_the_devices_that_cuda_reports() {
 fn doctor_reports_the_devices_of_the_job() {
     let (bench, command) = bench();
     let found = |visible: &str, list: &str| {
-        bench.configure(&format!("devices = \"{list}\"\n[cuda]\ntorch = \"torch\"\n"));
+        bench.configure(&format!("devices = \"{list}\"\n[cuda]\ntorch = {:?}\n", bench.path("torch")));
         let ran = Ran::to_the_end(command(&["doctor", "--json"]).env("CUDA_VISIBLE_DEVICES", visible));
         let report: Value = serde_json::from_str(&ran.stdout).unwrap();
         let checks = report["checks"].as_array().unwrap().clone();

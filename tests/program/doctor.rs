@@ -158,6 +158,24 @@ fn a_broken_configuration_and_empty_folders_are_part_of_the_report() {
 }
 
 #[test]
+fn init_shows_no_password_and_lets_only_the_user_read_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    dataset(dir.path());
+    let address = "https://me:secret@a.org/w.pth?token=key";
+    let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+    let ran = Ran::to_the_end(&mut program(dir.path(), &["init", "data", "--checkpoint", address]));
+    assert!(ran.code == 0 && ran.stderr.contains("https://a.org/w.pth") && ran.stderr.contains("mode 0600"), "{ran:?}");
+    for secret in ["me:", "secret", "token", "key"] {
+        assert!(!ran.stderr.contains(secret) && !ran.stdout.contains(secret), "{secret}: {ran:?}");
+    }
+    assert!(fs::read_to_string(dir.path().join("config.toml")).unwrap().contains(address));
+    assert_eq!(mode("config.toml"), 0o600);
+    let plain = ["init", "data", "--config", "plain.toml", "--checkpoint", "https://a.org/w.pth"];
+    assert_eq!(Ran::to_the_end(&mut program(dir.path(), &plain)).code, 0);
+    assert_ne!(mode("plain.toml"), 0o600);
+}
+
+#[test]
 fn init_writes_what_it_found_and_replaces_nothing() {
     let dir = tempfile::tempdir().unwrap();
     dataset(dir.path());

@@ -102,6 +102,21 @@ fn a_stopped_engine_leaves_its_videos_to_the_others() {
     assert_nothing_is_left(&bench);
 }
 
+#[test]
+fn a_command_right_after_a_kill_reaches_the_engine_that_is_left() {
+    let bench = bench(4, "until go");
+    let [mut first, mut second] = two_engines(&bench);
+    wait_for("both answer", || bench.run(&["status"]).stdout.matches("process ").count() == 2);
+    first.kill().unwrap();
+    let paused = bench.run(&["pause"]);
+    assert!(paused.code == 0 && paused.stdout.contains("paused"), "{paused:?}");
+    first.wait().unwrap();
+    assert_eq!(bench.run(&["resume"]).code, 0);
+    fs::write(bench.path("go"), "").unwrap();
+    assert!(second.wait().unwrap().success());
+    assert_nothing_is_left(&bench);
+}
+
 /// Kills engines and workers at random while three engines share a folder, and compares what comes of it with a run in peace.
 fn kills(kills: usize) {
     let videos = 60 + 3 * kills;

@@ -29,8 +29,9 @@ fn status_without_a_run_shows_how_the_last_one_ended() {
     let text = bench.run(&["status"]).stdout;
     for says in [
         "No run is using",
-        "finished in 0:0",
-        "2 of 5 done (2 in this run), 3 failed, 1 refused",
+        "finished in ",
+        "2 of 5 videos done, 3 failed; 2 done in this run",
+        "1 file refused",
         "failed 2, such as B/v_3.mp4: it failed: as it was told",
         "failed 1: B/v_5.mp4: it failed: as it was told",
         "exported  ",
@@ -46,7 +47,7 @@ fn status_without_a_run_shows_how_the_last_one_ended() {
     // The next run replaces it, and says what was done before.
     bench.video("B/v_3.mp4", "ok now");
     assert_eq!(bench.run(&["--batch"]).code, 3);
-    assert!(bench.run(&["status"]).stdout.contains("3 of 5 done (1 in this run), 2 failed"));
+    assert!(bench.run(&["status"]).stdout.contains("3 of 5 videos done, 2 failed; 1 done in this run"));
     let ran = bench.run(&["--batch", "--retry-failed", "--no-export"]);
     assert!(ran.code == 2 || last(&bench)["counts"]["failed"] == 2, "{ran:?}");
 }
@@ -63,5 +64,5 @@ fn a_stopped_run_says_what_is_left() {
     assert_eq!(run["ending"], "stopped", "{run}");
     assert!(run["counts"]["queued"].as_u64().unwrap() > 0, "{run}");
     let text = bench.run(&["status"]).stdout;
-    assert!(text.contains(" left") && text.contains("next: start the run again"), "{text}");
+    assert!(text.contains(" queued") && text.contains("next: start the run again"), "{text}");
 }

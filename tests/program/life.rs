@@ -70,7 +70,7 @@ fn a_closed_window_ends_its_client_and_not_the_run() {
     let bench = bench(30, "slow 150");
     assert_eq!(bench.run(&["--batch", "--detach"]).code, 0);
     let mut window = Terminal::open(&bench, &["attach", "--plain"]);
-    window.wait_for("/30 videos");
+    window.wait_for("of 30 videos");
     let before = done(&bench);
     drop(window.master);
     let started = Instant::now();
@@ -81,8 +81,8 @@ fn a_closed_window_ends_its_client_and_not_the_run() {
     wait_for("the run continues", || done(&bench) > before + 1);
     // A second window shows the current state.
     let mut again = Terminal::open(&bench, &["attach", "--plain"]);
-    again.wait_for("/30 videos");
-    again.wait_for("30/30 videos");
+    again.wait_for("of 30 videos");
+    again.wait_for("30 of 30 videos");
     assert_eq!(again.child.wait().unwrap().exit_code(), 0);
     assert_eq!(bench.files("features").len(), 30);
 }
@@ -104,7 +104,7 @@ fn a_client_that_is_stopped_stops_nothing() {
 fn a_run_survives_its_window() {
     let bench = bench(12, "slow 100");
     let mut window = Terminal::open(&bench, &["--batch"]);
-    window.wait_for("/12 videos");
+    window.wait_for("of 12 videos");
     wait_for("it has begun", || done(&bench) >= 1);
     drop(window.master);
     let started = Instant::now();

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::SystemTime;
 
+use crate::support::hold::library;
 use crate::support::{Bench, Ran, programs};
 
 /// Runs reeldeck with the real worker under limits that a shell sets.
@@ -30,6 +32,7 @@ fn a_file_that_may_not_be_written_whole_is_not_there() {
     for arguments in [&["init", "data", "--config", "new/config.toml"][..], &["seeded-checkpoint", "new/w.pth"]] {
         let ran = run_under(&bench, "ulimit -f 1", arguments);
         assert!(ran.code == 1 && ran.stderr.contains("ulimit -f"), "{ran:?}");
+        assert!(!ran.stderr.contains("ZipWriter"), "the text of a library: {ran:?}");
         assert_eq!(names(&new), [""; 0], "{arguments:?}");
     }
     let ran = bench.run(&["init", "data", "--config", "new/config.toml"]);
@@ -48,5 +51,24 @@ fn a_small_stack_is_raised_or_refused() {
     for small in ["ulimit -S -s 64", "export RUST_MIN_STACK=1"] {
         let ran = run_under(&bench, small, &["status"]);
         assert_eq!(ran.code, 0, "{ran:?}");
+    }
+}
+
+#[test]
+fn no_clock_makes_a_command_panic() {
+    let library = library("clock");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+    // The years 1970 and 2038, the last day of the year 9999, and later ones.
+    for clock in [0, 1 << 31, 253_402_290_000, 253_402_300_800, 1 << 45, 1 << 58] {
+        let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "fail corrupt")]);
+        let all =
+            [&["--batch"][..], &["--batch", "--json"], &["status"], &["status", "--json"], &["scan"], &["verify"]];
+        for arguments in all {
+            let mut command = bench.command(arguments);
+            command.env("LD_PRELOAD", &library).env("REELDECK_TEST_CLOCK", (clock - now).to_string());
+            let ran = Ran::to_the_end(&mut command);
+            assert!([0, 3].contains(&ran.code) && !ran.stderr.contains("panicked"), "{clock}: {arguments:?}: {ran:?}");
+        }
+        assert_eq!(bench.files("features").len(), 1, "{clock}");
     }
 }

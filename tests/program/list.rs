@@ -174,6 +174,12 @@ fn paths_that_are_not_text_work() {
         .run(&[OsStr::new("list"), OsStr::new("--root"), odd, OsStr::new("--out"), OsStr::from_bytes(b"\xfe")])
         .expect(0, &[]);
     assert_eq!(fs::read(bench.at(OsStr::from_bytes(b"\xfe")).join("hacs_data.txt")).unwrap(), b"A/v.mp4 -1\n");
+    // Workers and probers are told paths as text.
+    for arguments in [&["--batch", "--checkpoint", "seeded"][..], &["scan", "--quick"]] {
+        let mut typed: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+        typed.extend([OsStr::new("--root"), odd]);
+        bench.run(&typed).expect(2, &["--root: the path", "is not UTF-8 text"]);
+    }
 }
 
 #[test]

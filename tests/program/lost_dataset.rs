@@ -60,6 +60,16 @@ fn a_batch_run_without_its_dataset_folder_ends_with_an_error() {
 }
 
 #[test]
+fn a_link_out_of_the_output_folder_is_refused_also_without_the_dataset_folder() {
+    let bench = bench("ok");
+    check_complete_run(&bench);
+    fs::rename(bench.path("data"), bench.path("away")).unwrap();
+    std::os::unix::fs::symlink(bench.path("away"), bench.path("out/annotations")).unwrap();
+    let ran = bench.run(&["engine", "--wait"]);
+    assert!(ran.code == 2 && ran.stderr.contains("outside of the output folder"), "{ran:?}");
+}
+
+#[test]
 fn a_dataset_folder_that_is_renamed_is_waited_for() {
     let bench = bench("until go ok");
     let run = start(&bench);

@@ -121,5 +121,5 @@ fn seeds_are_valid() {
     let file = dir.path().join("probes");
     fuzz::probe_cache(&file, &seed("probe_cache/entries"));
     let videos = [VideoFile { name: VideoName::new("A/v.mp4").unwrap(), stamp: SourceStamp { size: 9, mtime_ns: 7 } }];
-    assert_eq!(Cache::open(&file, &videos, false).verdicts(&videos).len(), 1);
+    assert_eq!(Cache::open(&file, &videos, false).unwrap().verdicts(&videos).len(), 1);
 }

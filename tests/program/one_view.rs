@@ -67,14 +67,14 @@ fn status_shows_the_engines_of_all_hosts() {
 #[test]
 fn a_run_elsewhere_is_followed_and_retried() {
     let bench = waiting(4);
-    bench.video("B/v_x.mp4", "fail corrupt");
+    bench.video("B/v_x [y.mp4", "fail corrupt");
     let elsewhere = start_on(&bench, "node7", &["--batch", "--devices", "cpu*2"]);
     wait_for("a video has failed", || report(&bench, "node7")["counts"]["failed"] == 1);
     let attached = bench.start(&["attach", "--json"]);
-    bench.video("B/v_x.mp4", "ok now");
+    bench.video("B/v_x [y.mp4", "ok now");
     let invalid = bench.run(&["retry", "[x"]);
     assert!(invalid.code == 2 && invalid.stderr.contains("invalid pattern"), "{invalid:?}");
-    let retried = bench.run(&["retry", "B/*"]);
+    let retried = bench.run(&["retry", "v_x [y.mp4"]);
     assert!(retried.code == 0 && retried.stdout.contains("engines on other hosts"), "{retried:?}");
     // Its workers are busy until `go`.
     wait_for("it waits for a worker", || report(&bench, "node7")["counts"]["failed"] == 0);
@@ -126,7 +126,7 @@ fn an_engine_that_waits_follows_the_others_and_passes_orders_on() {
     for i in 0..300 {
         bench.video(&format!("A/v_{i:03}.mp4"), "slow 100");
     }
-    bench.video("B/v_x.mp4", "fail corrupt");
+    bench.video("B/v_x [y.mp4", "fail corrupt");
     bench.configure("[engine]\nlinger_s = 600\n");
     let mut looks = bench.start(&["engine", "--wait", "--devices", "cpu"]);
     let pid = looks.id();

@@ -188,6 +188,17 @@ fn other_schedulers_are_configured_by_the_time_until_sigkill() {
 }
 
 #[test]
+fn workers_that_reach_the_limit_of_cpu_time_charge_no_video() {
+    for videos in [20, 1] {
+        let names: Vec<String> = (0..videos).map(|i| format!("A/v_{i:02}.mp4")).collect();
+        let bench = Bench::new(&names.iter().map(|name| (name.as_str(), "xcpu")).collect::<Vec<_>>());
+        let ran = bench.run(&["--batch"]);
+        assert!(ran.code == 1 && ran.stderr.contains("signal 24 (SIGXCPU)"), "{ran:?}");
+        assert!(ran.stderr.contains("`ulimit -t`") && bench.files("failures").is_empty(), "{ran:?}");
+    }
+}
+
+#[test]
 fn workers_that_are_killed_on_different_videos_stop_the_run_and_charge_none() {
     let names: Vec<String> = (0..20).map(|i| format!("A/v_{i:02}.mp4")).collect();
     let bench = Bench::new(&names.iter().map(|name| (name.as_str(), "kill")).collect::<Vec<_>>());

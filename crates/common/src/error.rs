@@ -36,7 +36,7 @@ pub enum ErrorKind {
     OutOfMemory,
     /// The output file system is full.
     DiskFull,
-    /// The output folder is missing, read-only, or not writable for this user.
+    /// The output folder is missing, read-only, or not writable for this user, or files may not be as large as a feature.
     Output,
     /// The worker process ended unexpectedly.
     WorkerCrashed,
@@ -51,6 +51,11 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether the worker crashed or hung. The video may be the cause, so its next attempt has a worker of its own.
+    pub fn is_crash(self) -> bool {
+        matches!(self, Self::WorkerCrashed | Self::WorkerHung)
+    }
+
     /// The kind of an I/O error.
     pub fn of_io(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
@@ -62,7 +67,8 @@ impl ErrorKind {
         }
     }
 
-    /// The kind of an I/O error while writing to the output folder. No video is charged for a problem of that folder.
+    /// The kind of an I/O error while writing to the output folder. No video is charged for a problem of that folder, nor for a
+    /// limit on the size of files.
     pub fn of_write(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         match error.kind() {
@@ -70,6 +76,7 @@ impl ErrorKind {
             | Io::NotADirectory
             | Io::PermissionDenied
             | Io::ReadOnlyFilesystem
+            | Io::FileTooLarge
             | Io::StaleNetworkFileHandle => Self::Output,
             _ => Self::of_io(error),
         }
@@ -130,6 +137,7 @@ mod tests {
             (Errno::ACCESS, ErrorKind::Output),
             (Errno::PERM, ErrorKind::Output),
             (Errno::ROFS, ErrorKind::Output),
+            (Errno::FBIG, ErrorKind::Output),
             (Errno::STALE, ErrorKind::Output),
             (Errno::NOSPC, ErrorKind::DiskFull),
             (Errno::DQUOT, ErrorKind::DiskFull),

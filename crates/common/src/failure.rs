@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, Owner};
 use crate::bounded;
-use crate::error::Failure;
+use crate::error::{ErrorKind, Failure};
 use crate::layout::create_outer_folders;
 use crate::source::SourceStamp;
 use crate::video::VideoName;
@@ -44,6 +44,9 @@ pub struct Attempt {
     pub failure: Failure,
     /// The last lines of the worker's standard error.
     pub stderr: Vec<String>,
+    /// The engine was to try the video again. If it ended before it did, this is the last attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
 }
 
 impl FailureFile {
@@ -74,5 +77,51 @@ impl FailureFile {
     /// The last attempt.
     pub fn last(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// How many attempts have been made if the video has not failed for good: its engine ended before the next attempt, or a
+    /// problem of the output folder, which says nothing about the video, was the last one.
+    pub fn unfinished(&self) -> Option<u32> {
+        let last = self.last()?;
+        if matches!(last.failure.kind, ErrorKind::DiskFull | ErrorKind::Output) {
+            return Some(0);
+        }
+        let attempts = self.attempts.iter().rev().take_while(|attempt| attempt.retry).count();
+        (attempts > 0).then(|| u32::try_from(attempts).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_whose_retry_is_due_has_not_failed_for_good() {
+        let file = |attempts: &[(ErrorKind, bool)]| FailureFile {
+            video: VideoName::new("A/v.mp4").unwrap(),
+            source: None,
+            content: None,
+            attempts: attempts
+                .iter()
+                .map(|(kind, retry)| Attempt {
+                    started: jiff::Timestamp::UNIX_EPOCH,
+                    ended: jiff::Timestamp::UNIX_EPOCH,
+                    device: "cpu".into(),
+                    failure: Failure::new(*kind, "it"),
+                    stderr: vec![],
+                    retry: *retry,
+                })
+                .collect(),
+        };
+        for (attempts, unfinished) in [
+            (&[(ErrorKind::Corrupt, false)][..], None),
+            (&[(ErrorKind::Io, true)], Some(1)),
+            (&[(ErrorKind::Io, true), (ErrorKind::Io, true), (ErrorKind::Io, false)], None),
+            // Attempts before a final one are those of an earlier run.
+            (&[(ErrorKind::Io, false), (ErrorKind::Io, true), (ErrorKind::Io, true)], Some(2)),
+            (&[(ErrorKind::Corrupt, false), (ErrorKind::Output, false)], Some(0)),
+        ] {
+            assert_eq!(file(attempts).unfinished(), unfinished, "{attempts:?}");
+        }
     }
 }

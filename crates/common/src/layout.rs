@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::error::is_absent;
 use crate::video::{MAX_FOLDERS, VideoName};
 
 /// The paths of one feature set (`<recipe>-<hash8>`) under an output folder.
@@ -111,12 +112,39 @@ pub fn files_below(folder: &Path) -> io::Result<Vec<String>> {
     Ok(files)
 }
 
+/// Checks that no folder of a video's file, up to the output folder, is a link that leads out of the output folder. The check at
+/// the start of a command does not list the folders of a million videos.
+///
+/// # Errors
+/// [`io::ErrorKind::PermissionDenied`] for such a link, and errors of the file system.
+pub fn check_inside(file: &Path, video: &VideoName) -> io::Result<()> {
+    // `features/SET` and the folders of the name.
+    let folders = video.depth() + 2;
+    for folder in file.ancestors().skip(1).take(folders) {
+        match fs::symlink_metadata(folder) {
+            Ok(found) if found.is_symlink() => {
+                let target = fs::canonicalize(folder)?;
+                let out = file.ancestors().nth(folders + 1).map(fs::canonicalize).transpose()?;
+                if out.is_none_or(|out| !target.starts_with(out)) {
+                    let (link, target) = (folder.display(), target.display());
+                    let text = format!("{link} is a link to {target}, outside of the output folder; remove the link");
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+                }
+            }
+            Err(error) if !is_absent(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Creates the folders above the folder of a video's file, except those above all folders of its name: if the output disk is
 /// unmounted, nothing must be written at its mount point. [`crate::atomic::write`] creates the folder itself.
 ///
 /// # Errors
-/// When a folder cannot be created.
+/// When a folder cannot be created, and as [`check_inside`].
 pub(crate) fn create_outer_folders(file: &Path, video: &VideoName) -> io::Result<()> {
+    check_inside(file, video)?;
     let outer: Vec<_> = file.ancestors().skip(2).take(video.depth().saturating_sub(1)).collect();
     outer.into_iter().rev().try_for_each(|folder| match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -148,6 +176,33 @@ mod tests {
             assert_eq!(layout.failure(&video), layout.failures().join(format!("{name}.json")));
         }
         assert_eq!(fs::read_dir(layout.features()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_out_of_the_output_folder_is_refused_at_any_depth() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, elsewhere) = (dir.path().join("out"), dir.path().join("elsewhere"));
+        let layout = Layout::new(&out, "set");
+        let video = VideoName::new("a/b/c/d/v.mp4").unwrap();
+        let file = layout.feature(&video);
+        fs::create_dir_all(elsewhere.join("c/d")).unwrap();
+        for depth in 1..=4 {
+            layout.prepare().unwrap();
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            create_outer_folders(&file, &video).unwrap();
+            let folder = file.ancestors().nth(depth).unwrap();
+            fs::remove_dir_all(folder).unwrap();
+            std::os::unix::fs::symlink(&elsewhere, folder).unwrap();
+            let error = create_outer_folders(&file, &video).unwrap_err().to_string();
+            assert!(error.contains(folder.to_str().unwrap()) && error.contains("elsewhere, outside"), "{error}");
+            fs::remove_file(folder).unwrap();
+        }
+        let inner = layout.features().join("a");
+        fs::create_dir_all(out.join("other")).unwrap();
+        std::os::unix::fs::symlink(out.join("other"), &inner).unwrap();
+        create_outer_folders(&file, &video).unwrap();
+        assert!(out.join("other/b/c").is_dir(), "a link within the output folder is followed");
+        assert!(!elsewhere.join("b").exists());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod about;
 pub mod atomic;
 pub mod bounded;
+pub mod clock;
 pub mod damaged;
 pub mod digest;
 pub mod error;

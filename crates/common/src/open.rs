@@ -1,14 +1,20 @@
 //! Opens files that may have been replaced, on purpose or by mistake.
 //!
 //! Opening a named pipe blocks until its other end is opened, and a device may be endless. So everything here opens regular
-//! files only, and never waits for another process.
+//! files only, and waits for another process only where a limit is given.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+/// Time between two attempts to take a lock.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Opens a file for reading.
 ///
@@ -42,6 +48,33 @@ pub fn folder(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::DIRECTORY.bits() as i32).open(path)
 }
 
+/// Takes the exclusive lock of a file. Waits at most `limit` for another open file that has the lock, which may also be one of
+/// this process.
+///
+/// # Errors
+/// Those of the file system, and [`io::ErrorKind::TimedOut`] after `limit`.
+pub fn lock(file: &File, limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                let message = format!("another process still holds the lock after {} s", limit.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            Err(TryLockError::WouldBlock) => sleep(POLL_INTERVAL),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Whether this error means that the file system has no locks.
+pub fn has_no_locks(error: &io::Error) -> bool {
+    let errnos = [Errno::NOLCK, Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
+}
+
 fn open(options: &mut OpenOptions, flags: OFlags, path: &Path) -> io::Result<File> {
     let flagged = |flags: OFlags| flags.bits() as i32;
     let file = match options.custom_flags(flagged(flags | OFlags::NONBLOCK)).open(path) {
@@ -57,7 +90,7 @@ fn open(options: &mut OpenOptions, flags: OFlags, path: &Path) -> io::Result<Fil
 }
 
 fn is_special(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
+    error.raw_os_error() == Some(Errno::NXIO.raw_os_error())
 }
 
 /// Names the file, because not every caller does.
@@ -85,6 +118,19 @@ mod tests {
         assert!(append(&link).is_err());
         assert_eq!(std::fs::read(&file).unwrap(), b"onetwo");
         assert_eq!(io::read_to_string(regular(&link).unwrap()).unwrap(), "onetwo", "a link may be read");
+    }
+
+    #[test]
+    fn a_lock_is_taken_when_it_is_released_and_waited_for_only_so_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let [held, other] = [(); 2].map(|()| append(&dir.path().join("lock")).unwrap());
+        lock(&held, Duration::ZERO).unwrap();
+        assert_eq!(lock(&other, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lock(&other, Duration::from_secs(60)));
+            drop(held);
+            waiting.join().unwrap().unwrap();
+        });
     }
 
     #[test]

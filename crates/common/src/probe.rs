@@ -11,7 +11,7 @@ use crate::limits::Limits;
 use crate::source::SourceStamp;
 
 /// The version of the checks. It changes whenever a file may get another verdict, which invalidates cached verdicts.
-pub const CHECKS: u32 = 6;
+pub const CHECKS: u32 = 7;
 
 /// How thoroughly a file is examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::error::is_absent;
 use reeldeck_common::versions::LIBTORCH;
 use reeldeck_common::{bounded, machine, open};
 use serde::de::DeserializeOwned;
@@ -62,6 +63,9 @@ pub(crate) struct Algorithms<'a> {
 
 /// The measured layers of each kind of processor.
 type Kept = BTreeMap<String, BTreeMap<String, Algorithm>>;
+
+/// The measurements of a network take seconds. A worker that holds the lock for longer is paused or hangs.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A layer takes some 200 bytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -115,7 +119,13 @@ impl<'a> Algorithms<'a> {
     ) -> Result<Algorithm, ModelError> {
         let processor = processor();
         let mut kept = self.kept.borrow_mut();
-        let kept = kept.get_or_insert_with(|| self::kept(file));
+        let kept = match &mut *kept {
+            Some(kept) => kept,
+            none => match self::kept(file) {
+                Ok(read) => none.insert(read),
+                Err(error) => return Ok(self.forget(file, &error)),
+            },
+        };
         let known = |kept: &Kept| kept.get(&processor)?.get(layer).copied();
         if let Some(found) = known(kept) {
             return Ok(found);
@@ -129,7 +139,10 @@ impl<'a> Algorithms<'a> {
                 Ok(held) => *lock = Some(held),
                 Err(error) => return Ok(self.forget(file, &error)),
             }
-            *kept = self::kept(file);
+            *kept = match self::kept(file) {
+                Ok(read) => read,
+                Err(error) => return Ok(self.forget(file, &error)),
+            };
             if let Some(found) = known(kept) {
                 return Ok(found);
             }
@@ -205,11 +218,18 @@ pub(crate) fn processor() -> String {
 }
 
 /// Reads a file of measurements. A file that does not exist or has another form counts as empty.
-pub(crate) fn kept<T: Default + DeserializeOwned>(file: &Path) -> T {
-    bounded::read(file, MAX_BYTES).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+///
+/// # Errors
+/// When it exists and cannot be read. Taken as empty, it would be overwritten.
+pub(crate) fn kept<T: Default + DeserializeOwned>(file: &Path) -> io::Result<T> {
+    match bounded::read(file, MAX_BYTES) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+        Err(error) if is_absent(&error) => Ok(T::default()),
+        Err(error) => Err(error),
+    }
 }
 
-/// Waits until no other worker measures.
+/// Waits until no other worker measures, for at most [`LONGEST_WAIT`].
 fn hold(file: &Path) -> io::Result<File> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
@@ -217,7 +237,7 @@ fn hold(file: &Path) -> io::Result<File> {
     let mut path = file.as_os_str().to_owned();
     path.push(".lock");
     let lock = open::append(&PathBuf::from(path))?;
-    lock.lock()?;
+    open::lock(&lock, LONGEST_WAIT)?;
     Ok(lock)
 }
 
@@ -283,7 +303,7 @@ mod tests {
             second.choose("c", LEAST_PRODUCTS, Algorithm::Winograd, taking(100, 10)).unwrap(),
             Algorithm::Winograd
         );
-        assert_eq!(kept::<Kept>(&file)[&processor()].len(), 3);
+        assert_eq!(kept::<Kept>(&file).unwrap()[&processor()].len(), 3);
     }
 
     /// Workers that start together measure differently, and must choose the same.
@@ -295,7 +315,7 @@ mod tests {
         let choose = |winograd| {
             let algorithms = Algorithms::new(Choice::Fastest(&file));
             // All have read the file before one of them measures.
-            *algorithms.kept.borrow_mut() = Some(kept(&file));
+            *algorithms.kept.borrow_mut() = Some(kept(&file).unwrap());
             start.wait();
             algorithms.choose("a", LEAST_PRODUCTS, Algorithm::Winograd, taking(100, winograd)).unwrap()
         };
@@ -350,7 +370,7 @@ mod tests {
             algorithms.choose("a", LEAST_PRODUCTS, Algorithm::Winograd, taking(100, 10)).unwrap(),
             Algorithm::Winograd
         );
-        assert_eq!(kept::<Kept>(&file).len(), 1);
+        assert_eq!(kept::<Kept>(&file).unwrap().len(), 1);
     }
 
     #[test]

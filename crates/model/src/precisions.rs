@@ -106,7 +106,13 @@ pub fn speed(recipe: &Recipe, precision: Precision, file: Option<&Path>) -> Resu
     let Some(sample) = Sample::of(recipe) else { return Ok(None) };
     let (machine, key) =
         (processor(), format!("{} of fp32, {}, {} threads", precision.name(), sample.name(), tch::get_num_threads()));
-    let mut known: Kept = file.map(kept).unwrap_or_default();
+    let (file, mut known): (_, Kept) = match file.map(kept).transpose() {
+        Ok(known) => (file, known.unwrap_or_default()),
+        Err(error) => {
+            debug!("failed to read {}: {error}", file.unwrap_or(Path::new("")).display());
+            (None, Kept::new())
+        }
+    };
     if let Some(speed) = known.get(&machine).and_then(|speeds| speeds.get(&key)) {
         return Ok(Some(*speed));
     }
@@ -180,7 +186,7 @@ mod tests {
         model.base_channels = 4;
         let speed = |file| super::speed(&recipe, Precision::Bf16, file).unwrap().unwrap();
         assert!(speed(Some(&file)) > 0.0);
-        let mut known: Kept = kept(&file);
+        let mut known: Kept = kept(&file).unwrap();
         for value in known.values_mut().flat_map(BTreeMap::values_mut) {
             *value = 123.0;
         }

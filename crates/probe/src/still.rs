@@ -15,12 +15,12 @@ use reeldeck_video::still::still;
 pub(crate) fn write(file: &Path, width: usize, height: usize) -> Result<()> {
     let mut output = io::stdout().lock();
     ensure!(!output.is_terminal(), "the output is binary: redirect it to a file, such as > still.ppm");
-    let name = || format!("failed to take a picture from {}", printable(&file.to_string_lossy()));
+    let name = || format!("failed to make a still of {}", printable(&file.to_string_lossy()));
     let picture = still(file, &Limits::default(), width, height).with_context(name)?;
     let head = format!("P6\n{} {}\n255\n", picture.width, picture.height);
     output
         .write_all(head.as_bytes())
         .and_then(|()| output.write_all(&picture.rgb))
         .and_then(|()| output.flush())
-        .context("failed to write the picture")
+        .context("failed to write the still")
 }

@@ -4,6 +4,9 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+/// SIGXCPU.
+const CPU_LIMIT: i32 = 24;
+
 /// How a child process ended. Displays as a predicate, such as `exited with code 3`, for a sentence about the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -24,7 +27,12 @@ impl Exit {
     pub fn is_from_outside(&self) -> bool {
         // HUP, INT, KILL, TERM: faulty programs do not send them to themselves.
         let signal = self.status.and_then(|status| status.signal());
-        self.reason.is_none() && signal.is_some_and(|signal| matches!(signal, 1 | 2 | 9 | 15))
+        self.reason.is_none() && signal.is_some_and(|signal| matches!(signal, 1 | 2 | 9 | 15 | CPU_LIMIT))
+    }
+
+    /// Whether it reached the limit of CPU time of the session, as batch systems may set it for a job.
+    pub fn reached_cpu_limit(&self) -> bool {
+        self.reason.is_none() && self.status.and_then(|status| status.signal()) == Some(CPU_LIMIT)
     }
 }
 
@@ -56,6 +64,7 @@ fn signal_name(signal: i32) -> &'static str {
         11 => " (SIGSEGV)",
         13 => " (SIGPIPE)",
         15 => " (SIGTERM)",
+        CPU_LIMIT => " (SIGXCPU): it reached the limit of CPU time that `ulimit -t` shows",
         _ => "",
     }
 }
@@ -71,11 +80,14 @@ mod tests {
             (0, "exited with code 0"),
             (11, "was killed by signal 11 (SIGSEGV)"),
             (7, "was killed by signal 7"),
+            (24, "was killed by signal 24 (SIGXCPU): it reached the limit of CPU time that `ulimit -t` shows"),
             (9, "was killed by signal 9 (SIGKILL); the kernel does that when memory runs out"),
         ] {
             let exit = Exit { reason: None, status: Some(ExitStatus::from_raw(status)) };
             assert_eq!(exit.to_string(), words);
-            assert_eq!((exit.was_killed(), exit.is_from_outside()), (status == 9, status == 9));
+            let outside = matches!(status, 9 | 24);
+            assert_eq!((exit.was_killed(), exit.is_from_outside()), (status == 9, outside));
+            assert_eq!(exit.reached_cpu_limit(), status == 24);
         }
         let exit = Exit { reason: Some("sent garbage".into()), status: Some(ExitStatus::from_raw(9)) };
         assert!(exit.to_string() == "sent garbage" && !exit.was_killed());

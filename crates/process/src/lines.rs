@@ -59,18 +59,33 @@ impl<R> LineReader<R> {
         }
         match self.line.len() {
             0 => Ok(None),
-            length if length > self.limit => Err(LineError::TooLong { limit: self.limit }),
+            length if length > self.limit => {
+                self.line.clear();
+                self.is_skipping = true;
+                Err(LineError::TooLong { limit: self.limit })
+            }
             _ => Err(LineError::Incomplete),
         }
     }
 }
 
 impl<R: BufRead> LineReader<R> {
+    /// Skips the rest of a line that was too long.
+    fn skip(&mut self) -> io::Result<()> {
+        if self.is_skipping {
+            self.reader.skip_until(b'\n')?;
+            self.is_skipping = false;
+        }
+        Ok(())
+    }
+
     /// The next line without its line break; `None` at the end of the stream.
     ///
     /// # Errors
-    /// When the stream cannot be read, or the line is too long or incomplete. The next call gives the same error.
+    /// When the stream cannot be read, or the line is too long or incomplete. After a line that is too long, the next call skips its
+    /// rest.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, LineError> {
+        self.skip()?;
         let room = self.begin();
         self.reader.by_ref().take(room).read_until(b'\n', &mut self.line)?;
         self.finish()
@@ -90,10 +105,7 @@ impl<R: BufRead> LineReader<R> {
     /// # Errors
     /// When the stream cannot be read. After [`io::ErrorKind::WouldBlock`] the next call resumes.
     pub fn next_line_truncated(&mut self) -> io::Result<Option<&[u8]>> {
-        if self.is_skipping {
-            self.reader.skip_until(b'\n')?;
-            self.is_skipping = false;
-        }
+        self.skip()?;
         let room = self.begin();
         self.reader.by_ref().take(room).read_until(b'\n', &mut self.line)?;
         if self.line.is_empty() {
@@ -119,6 +131,13 @@ impl<R: tokio::io::AsyncBufRead + Unpin> LineReader<R> {
     /// As [`next_line`](Self::next_line).
     pub async fn next_line_async(&mut self) -> Result<Option<&[u8]>, LineError> {
         use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+        while self.is_skipping {
+            let bytes = self.reader.fill_buf().await?;
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            self.is_skipping = end.is_none() && !bytes.is_empty();
+            let skipped = end.map_or(bytes.len(), |end| end + 1);
+            self.reader.consume(skipped);
+        }
         let room = self.begin();
         (&mut self.reader).take(room).read_until(b'\n', &mut self.line).await?;
         self.finish()
@@ -153,12 +172,12 @@ mod tests {
 
     #[test]
     fn refuses_lines_that_are_too_long_or_incomplete() {
-        let mut reader = LineReader::new(&b"1\n12345\n"[..], 4);
+        let mut reader = LineReader::new(&b"1\n1234567\n2\n12345"[..], 4);
         assert_eq!(text(reader.next_line().unwrap()).unwrap(), "1");
-        for _ in 0..2 {
-            let error = reader.next_line().unwrap_err();
-            assert!(matches!(error, LineError::TooLong { limit: 4 }), "{error}");
-        }
+        assert!(matches!(reader.next_line(), Err(LineError::TooLong { limit: 4 })));
+        assert_eq!(text(reader.next_line().unwrap()).unwrap(), "2");
+        assert!(matches!(reader.next_line(), Err(LineError::TooLong { limit: 4 })));
+        assert!(reader.next_line().unwrap().is_none());
         let mut endless = LineReader::new(io::BufReader::new(io::repeat(b'x')), 1000);
         assert!(matches!(endless.next_line(), Err(LineError::TooLong { .. })));
         let mut cut = LineReader::new(&b"12"[..], 4);
@@ -224,8 +243,16 @@ mod tests {
             line = reader.next_line_async() => panic!("{line:?}"),
             () = tokio::task::yield_now() => {}
         }
-        writer.write_all(b" way\nover the limit\n").await.unwrap();
+        writer.write_all(b" way\nfar over the").await.unwrap();
         assert_eq!(text(reader.next_line_async().await.unwrap()).unwrap(), "half way");
         assert!(matches!(reader.next_line_async().await, Err(LineError::TooLong { limit: 8 })));
+        // It skips what there is, and is then cancelled while it waits for the rest.
+        tokio::select! {
+            biased;
+            line = reader.next_line_async() => panic!("{line:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        writer.write_all(b" limit\nnext\n").await.unwrap();
+        assert_eq!(text(reader.next_line_async().await.unwrap()).unwrap(), "next");
     }
 }

@@ -223,7 +223,7 @@ impl FrameAccount {
         for (packets, what) in [(flaws.zeroed, "zeros"), (flaws.misframed, "garbage")] {
             if packets > 0 {
                 let when = first(flaws.first);
-                parts.push(format!("{what} where pictures should be in {}{when}", counted(packets, "frame")));
+                parts.push(format!("{what} where frames should be in {}{when}", counted(packets, "frame")));
             }
         }
         let Decoded { concealed, rejected, first_concealed, .. } = decoded.unwrap_or_default();

@@ -5,6 +5,7 @@
 use std::ffi::{CString, c_int, c_void};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -13,6 +14,8 @@ use std::ptr::{self, NonNull};
 use ff::ffi;
 use ffmpeg_next as ff;
 
+use crate::container::holes;
+
 /// The demuxers that may open a file. Playlists are not among them, so a playlist named `.mp4` cannot make FFmpeg open other
 /// files.
 const DEMUXERS: &str =
@@ -20,6 +23,10 @@ const DEMUXERS: &str =
 
 /// Bytes that FFmpeg reads at a time.
 const BUFFER: usize = 32 << 10;
+
+/// Bytes of holes that are read without a packet. After that the file looks as if it ended in every hole: FFmpeg searches terabytes of
+/// zeros for the next packet. A black frame of uncompressed video may be a hole, too: of 36 megapixels it has 108 MB.
+const MOST_ZEROS: u64 = 128 << 20;
 
 /// A file that is open for demuxing.
 pub(crate) struct Input {
@@ -48,6 +55,12 @@ impl Input {
     /// Why reading the file failed, if it did.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.reader.take_error()
+    }
+
+    /// FFmpeg has found a packet: the count of zeros begins again.
+    pub(crate) fn has_packet(&mut self) {
+        // SAFETY: the callbacks are the only others that use the state, and FFmpeg calls them only during its own calls.
+        unsafe { (*self.reader.state.as_ptr()).zeros = 0 }
     }
 
     /// FFmpeg's context.
@@ -108,6 +121,34 @@ struct State {
     end: i64,
     position: i64,
     error: Option<io::Error>,
+    /// The last data that was looked up. Before the first read of a file without holes it is all of the file.
+    data: Range<u64>,
+    /// Bytes of holes that were read since the last packet.
+    zeros: u64,
+}
+
+impl State {
+    fn new(file: File, end: i64) -> Self {
+        let size = file.metadata().map_or(0, |metadata| metadata.len());
+        // Only large files are worth a look, and data ends only where a hole begins.
+        let data = if size > MOST_ZEROS { 0..0 } else { 0..u64::MAX };
+        Self { file, end, position: 0, error: None, data, zeros: 0 }
+    }
+
+    /// Whether this read would be one of too many in holes.
+    fn is_lost_in_zeros(&mut self, length: usize) -> bool {
+        let Ok(position) = u64::try_from(self.position) else { return false };
+        if !self.data.contains(&position) {
+            match holes::piece_at(&self.file, position) {
+                Some(data) => self.data = data,
+                None => self.data = u64::MAX..u64::MAX,
+            }
+        }
+        if !self.data.contains(&position) {
+            self.zeros += length as u64;
+        }
+        self.zeros > MOST_ZEROS && !self.data.contains(&position)
+    }
 }
 
 // SAFETY: the context and the state belong to this value alone and may be used by one thread at a time.
@@ -117,7 +158,7 @@ impl Reader {
     fn new(file: File, end: Option<u64>) -> Result<Self, ff::Error> {
         let no_memory = ff::Error::Other { errno: libc::ENOMEM };
         let end = end.and_then(|end| i64::try_from(end).ok()).unwrap_or(i64::MAX);
-        let state = NonNull::from(Box::leak(Box::new(State { file, end, position: 0, error: None })));
+        let state = NonNull::from(Box::leak(Box::new(State::new(file, end))));
         // SAFETY: the buffer comes from FFmpeg's allocator and belongs to the context if there is one. The state lives until
         // `drop`; where there is no context, dropping the value that has none frees it.
         unsafe {
@@ -165,6 +206,9 @@ unsafe extern "C" fn read(opaque: *mut c_void, buffer: *mut u8, length: c_int) -
             let file = (*state).file.as_raw_fd();
             let left = usize::try_from((*state).end.saturating_sub((*state).position)).unwrap_or(0);
             let length = usize::try_from(length).unwrap_or(0).min(left);
+            if (*state).is_lost_in_zeros(length) {
+                return ffi::AVERROR_EOF;
+            }
             match libc::pread(file, buffer.cast(), length, (*state).position) {
                 0 => return ffi::AVERROR_EOF,
                 read if read > 0 => {

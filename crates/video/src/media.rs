@@ -173,8 +173,12 @@ impl Media {
             // SAFETY: the packet is alive, and empty after the call.
             unsafe { ffi::av_packet_unref(packet.as_mut_ptr()) };
             match packet.read(self.input.context_mut()) {
-                Ok(()) if packet.stream() == self.stream => return Ok(true),
-                Ok(()) => {}
+                Ok(()) => {
+                    self.input.has_packet();
+                    if packet.stream() == self.stream {
+                        return Ok(true);
+                    }
+                }
                 Err(error) => {
                     return match self.input.take_error() {
                         Some(error) => Err(VideoError::Io(error)),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use reeldeck_common::clock;
 use reeldeck_common::layout::Layout;
 
 use super::{ClientError, in_time};
@@ -227,7 +228,7 @@ impl Reader {
     }
 
     pub(crate) fn read(&mut self) -> io::Result<Overview> {
-        Ok(self.overview(holder::holders(&self.private)?, Instant::now(), Timestamp::now()))
+        Ok(self.overview(holder::holders(&self.private)?, Instant::now(), clock::now()))
     }
 
     fn overview(&mut self, seen: Vec<Seen>, now: Instant, wall: Timestamp) -> Overview {

@@ -22,7 +22,7 @@ fn seen(id: &str, host: &str, snapshot: &Snapshot) -> Seen {
 }
 
 fn overview(seen: Vec<Seen>) -> Overview {
-    Reader::new(Path::new("/out")).overview(seen, Instant::now(), Timestamp::now())
+    Reader::new(Path::new("/out")).overview(seen, Instant::now(), clock::now())
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_paused_engine_does_not_shorten_the_estimate_and_the_run_goes_on() {
 #[test]
 fn engines_are_grouped_by_host_and_silent_ones_give_no_rate() {
     let snapshot = working(40, 60, 10.0);
-    let long_ago = Timestamp::now() - jiff::SignedDuration::from_secs(40);
+    let long_ago = clock::now() - jiff::SignedDuration::from_secs(40);
     let mut late = seen("b", "two", &snapshot);
     late.holder.as_mut().unwrap().heartbeat = long_ago;
     let mut dead = seen("d", "three", &snapshot);
@@ -105,10 +105,10 @@ fn the_clock_of_another_machine_counts_at_the_first_look_only() {
         let mut one = seen("a", "one", &snapshot);
         let holder = one.holder.as_mut().unwrap();
         // Its clock is slow by more than a minute.
-        holder.heartbeat = Timestamp::now() - jiff::SignedDuration::from_secs(70);
+        holder.heartbeat = clock::now() - jiff::SignedDuration::from_secs(70);
         holder.counter = counter;
         let later = start + Duration::from_secs(seconds);
-        reader.overview(vec![one], later, Timestamp::now()).engines[0].silent.map(|silent| silent.as_secs())
+        reader.overview(vec![one], later, clock::now()).engines[0].silent.map(|silent| silent.as_secs())
     };
     assert_eq!(look(1, 0), Some(70));
     assert_eq!((look(2, 5), look(2, 15)), (None, None));
@@ -123,7 +123,7 @@ fn an_engine_whose_heartbeats_come_runs_whatever_its_clock_says() {
     let mut is_running = |counter: u64, seconds: u64| {
         let mut one = Seen { held: false, ..seen("a", "one", &snapshot) };
         one.holder.as_mut().unwrap().counter = counter;
-        reader.overview(vec![one], start + Duration::from_secs(seconds), Timestamp::now()).held().count() == 1
+        reader.overview(vec![one], start + Duration::from_secs(seconds), clock::now()).held().count() == 1
     };
     assert!(!is_running(1, 0), "the first look has only the clocks");
     assert!(is_running(2, 10) && is_running(2, 90) && !is_running(2, 101));

@@ -93,7 +93,7 @@ mod tests {
     use super::super::super::matching::tests::{files, manifest};
     use super::*;
     use crate::dataset::scan::Scan;
-    use crate::dataset::state::Probes;
+    use crate::dataset::state::{ACCEPTED, Probes};
 
     const MANIFEST: &str = r#"{"database": {
         "a": {"duration": 5, "subset": "training", "annotations": [{"label": "Tai chi", "segment": [1, 2]}]},
@@ -104,7 +104,7 @@ mod tests {
         let mut scan = Scan { videos: files(names), ..Scan::default() };
         scan.videos.iter_mut().for_each(|file| file.stamp.size = size);
         let word = |state: &Option<State>| state.as_ref().map_or("-", State::word);
-        let changes = states.renew(&Report::new(Some(&manifest), &scan, &Probes::new(), 2.0));
+        let changes = states.renew(&Report::new(Some(&manifest), &scan, &Probes::new(), ACCEPTED));
         changes.iter().map(|change| format!("{} {}>{}", change.key, word(&change.was), word(&change.now))).collect()
     }
 

@@ -7,7 +7,7 @@ use reeldeck_common::feature::ExpectedFrom;
 use super::manifest::{Listed, Manifest, Split, id_of};
 use super::matching::{Matched, Matches, is_misplaced};
 use super::scan::{Scan, VideoFile};
-use super::state::{self, Probes, State};
+use super::state::{self, Accepted, Probes, State};
 
 mod changes;
 mod json;
@@ -21,7 +21,7 @@ pub(crate) use changes::{Change, States};
 pub(crate) struct Report<'a> {
     scan: &'a Scan,
     probes: &'a Probes,
-    tolerance_s: f64,
+    accepted: Accepted,
     matches: Option<(&'a Manifest, Matches<'a>)>,
 }
 
@@ -77,10 +77,10 @@ impl<'a> Row<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Combines manifest, scan and probes. `tolerance_s` is the accepted difference in duration, in seconds.
-    pub(crate) fn new(manifest: Option<&'a Manifest>, scan: &'a Scan, probes: &'a Probes, tolerance_s: f64) -> Self {
+    /// Combines manifest, scan and probes.
+    pub(crate) fn new(manifest: Option<&'a Manifest>, scan: &'a Scan, probes: &'a Probes, accepted: Accepted) -> Self {
         let matches = manifest.map(|manifest| (manifest, Matches::new(manifest, &scan.videos)));
-        Self { scan, probes, tolerance_s, matches }
+        Self { scan, probes, accepted, matches }
     }
 
     /// Every video of the manifest in its order, then the other files by name. Without a manifest, every file.
@@ -109,7 +109,7 @@ impl<'a> Report<'a> {
 
     /// The state of a single file.
     fn of_file(&self, file: &VideoFile, want_s: Option<f64>) -> State {
-        state::of_file(file, want_s, self.probes.get(&file.name), self.tolerance_s)
+        state::of_file(file, want_s, self.probes.get(&file.name), &self.accepted)
     }
 
     /// Counts all rows.

@@ -3,6 +3,7 @@
 use reeldeck_common::probe::{Facts, Level, Probed, Verdict};
 
 use super::super::matching::tests::{files, manifest};
+use super::super::state::ACCEPTED;
 use super::*;
 
 const MANIFEST: &str = r#"{"database": {
@@ -36,7 +37,7 @@ fn probes(scan: &Scan) -> Probes {
 fn every_video_has_a_row_and_a_state() {
     let (manifest, scan) = (manifest(MANIFEST), scan());
     let probes = probes(&scan);
-    let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
+    let report = Report::new(Some(&manifest), &scan, &probes, ACCEPTED);
     let rows: Vec<_> = report.rows().map(|row| (row.id.unwrap_or("-"), row.state.word(), row.misplaced)).collect();
     let row = |id, state, misplaced| (id, state, misplaced);
     assert_eq!(
@@ -53,7 +54,7 @@ fn every_video_has_a_row_and_a_state() {
     );
     assert!(!report.is_complete());
     // Without a manifest, nothing is missing.
-    let report = Report::new(None, &scan, &probes, 2.0);
+    let report = Report::new(None, &scan, &probes, ACCEPTED);
     assert_eq!(report.rows().filter(|row| row.state == State::Unchecked).count(), 5);
     assert_eq!(report.tables().all.listed, 0);
 }
@@ -62,7 +63,7 @@ fn every_video_has_a_row_and_a_state() {
 fn videos_are_counted_by_split_and_class() {
     let (manifest, scan) = (manifest(MANIFEST), scan());
     let probes = probes(&scan);
-    let tables = Report::new(Some(&manifest), &scan, &probes, 2.0).tables();
+    let tables = Report::new(Some(&manifest), &scan, &probes, ACCEPTED).tables();
     let of = |listed, counts: &[(usize, usize)]| {
         let mut states = [0; 8];
         counts.iter().for_each(|(state, count)| states[*state] = *count);
@@ -103,7 +104,7 @@ fn text(report: &Report<'_>, most: usize) -> String {
 fn the_text_has_counts_names_reasons_and_next_steps() {
     let (manifest, scan) = (manifest(MANIFEST), scan());
     let probes = probes(&scan);
-    let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
+    let report = Report::new(Some(&manifest), &scan, &probes, ACCEPTED);
     let told = text(&report, 1);
     let lines: Vec<_> = told.lines().map(str::trim_end).collect();
     for line in [
@@ -131,7 +132,7 @@ fn the_text_has_counts_names_reasons_and_next_steps() {
 fn the_json_has_the_same_content() {
     let (manifest, scan) = (manifest(MANIFEST), scan());
     let probes = probes(&scan);
-    let report = Report::new(Some(&manifest), &scan, &probes, 2.0);
+    let report = Report::new(Some(&manifest), &scan, &probes, ACCEPTED);
     let mut bytes = vec![];
     report.write_json(&mut bytes, std::path::Path::new("/data"), &["/out/f".into()]).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
@@ -153,6 +154,27 @@ fn the_json_has_the_same_content() {
     assert_eq!(videos[3]["files"][0]["state"]["reason"], "no frames \u{1b}[2J");
     assert_eq!(videos[6]["id"], serde_json::Value::Null);
     assert_eq!(videos[6]["files"][0]["name"], "New/v_x.mp4");
+}
+
+#[test]
+fn a_next_step_follows_the_videos_that_it_is_for() {
+    let scan = Scan { videos: files(&["a/v_1.mp4", "a/v_2.mp4", "a/v_3.mp4"]), ..Scan::default() };
+    let reasons = ["no index", "no decoder for the codec", "no index"];
+    let probed = |(file, reason): (&VideoFile, &str)| {
+        let verdict = Verdict::Corrupt { reason: reason.into() };
+        (file.name.clone(), Probed { level: Level::Quick, source: file.stamp, verdict })
+    };
+    let probes: Probes = scan.videos.iter().zip(reasons).map(probed).collect();
+    let told = text(&Report::new(None, &scan, &probes, ACCEPTED), 9);
+    let download = "  next: download it again; with a manifest, `reeldeck missing` lists it with the missing videos";
+    let expected = [
+        "corrupt a/v_1.mp4: no index",
+        "corrupt a/v_3.mp4: no index",
+        download,
+        "corrupt a/v_2.mp4: no decoder for the codec",
+        "  next: convert it to H.264 with a program that can decode it",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -187,7 +209,7 @@ fn a_video_whose_end_is_unknown_is_noted_unless_the_manifest_has_its_duration() 
     let (durations, list) = (manifest(MANIFEST), manifest("two\nodd\nbad\n"));
     for (manifest, name) in [(None, Some("a/v_two.mp4")), (Some(&list), Some("a/v_two.mp4")), (Some(&durations), None)]
     {
-        let report = Report::new(manifest, &scan, &probes, 2.0);
+        let report = Report::new(manifest, &scan, &probes, ACCEPTED);
         let told = text(&report, 9);
         let expected = name.map(|name| {
             format!("{note} {name}; only a manifest with durations shows whether frames are missing at the end")
@@ -220,17 +242,17 @@ fn a_prefix_that_matches_nothing_is_noted() {
     let manifest = manifest("video_test_1\nvideo_test_2\n");
     let scan = Scan { videos: files(&["test/video_test_1.mp4"]), ..Scan::default() };
     let probes = Probes::new();
-    let told = text(&Report::new(Some(&manifest), &scan, &probes, 2.0), 9);
+    let told = text(&Report::new(Some(&manifest), &scan, &probes, ACCEPTED), 9);
     assert!(told.contains("set `[manifest] prefix = \"\"`"), "{told}");
     let scan = Scan { videos: files(&["test/v_video_test_1.mp4", "test/video_test_2.mp4"]), ..Scan::default() };
-    let told = text(&Report::new(Some(&manifest), &scan, &probes, 2.0), 9);
+    let told = text(&Report::new(Some(&manifest), &scan, &probes, ACCEPTED), 9);
     assert!(!told.contains("prefix = "), "{told}");
 }
 
 #[test]
 fn an_empty_dataset_has_an_empty_report() {
     let (scan, probes) = (Scan::default(), Probes::new());
-    let report = Report::new(None, &scan, &probes, 2.0);
+    let report = Report::new(None, &scan, &probes, ACCEPTED);
     assert!(report.is_complete());
     assert_eq!(report.tables(), Tables::default());
     assert_eq!(text(&report, 9), "");

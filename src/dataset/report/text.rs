@@ -112,18 +112,22 @@ impl Report<'_> {
             if number == 0 {
                 continue;
             }
-            let mut next_steps = vec![];
+            // Each next step follows the videos that it is for.
+            let mut groups: Vec<(&str, Vec<String>)> = vec![];
             for row in self.rows().filter(|row| row.state.index() == index).take(most) {
                 let Some(step) = row.state.next_step() else { break };
-                if !next_steps.contains(&step) {
-                    next_steps.push(step);
+                let line = format!("{word} {}: {}", printable(&row.name()), printable(&row.state.reason()));
+                match groups.iter_mut().find(|(other, _)| *other == step) {
+                    Some((_, lines)) => lines.push(line),
+                    None => groups.push((step, vec![line])),
                 }
-                writeln!(writer, "{word} {}: {}", printable(&row.name()), printable(&row.state.reason()))?;
             }
-            if number > most && !next_steps.is_empty() {
+            for (step, lines) in &groups {
+                writeln!(writer, "{}\n  next: {step}", lines.join("\n"))?;
+            }
+            if number > most && !groups.is_empty() {
                 writeln!(writer, "{word} {} more; -v names them all", number - most)?;
             }
-            next_steps.iter().try_for_each(|step| writeln!(writer, "  next: {step}"))?;
         }
         Ok(())
     }

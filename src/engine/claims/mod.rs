@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 use std::time::Instant;
 
-use jiff::Timestamp;
 use reeldeck_claims::{BEAT, Claimer, DiskFolder, Item, Load, Settled, Turn};
+use reeldeck_common::clock;
 use reeldeck_common::error::Failure;
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::Recipe;
@@ -146,7 +146,7 @@ pub(crate) fn start(
     let path = parent.join(context.layout.set());
     [&parent, &path].into_iter().try_for_each(|folder| check(folder))?;
     let disk = DiskFolder::new(&path, &id);
-    let folder = OutputFolder { disk, path, context, files: Files::default(), started: Timestamp::now() };
+    let folder = OutputFolder { disk, path, context, files: Files::default(), started: clock::now() };
     let load = Load { want: 0, free: 0, patience: u64::MAX };
     let orders = Orders::new(&folder.context.layout.private(), &id);
     let last_run = last_run::version(&folder.context.layout.private());

@@ -1,5 +1,6 @@
 //! The thread of the claims: carries out requests, and does what is due.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -169,9 +170,8 @@ impl Thread {
         let ids = |videos: Vec<Video>| videos.into_iter().map(VideoId).collect();
         let news = match change {
             Change::Granted { videos, from } => {
-                let private = self.folder.context.layout.private();
-                let read = |engine: String| crash_recovery::suspects_of(&private, &engine).ok();
-                ClaimsEvent::Granted(ids(videos), from.and_then(read).unwrap_or_default())
+                let suspects = from.map(|engine| self.suspects_of(&engine, &videos)).unwrap_or_default();
+                ClaimsEvent::Granted(ids(videos), suspects)
             }
             Change::Revoked(videos) => ClaimsEvent::Revoked(ids(videos)),
             Change::Settled(video, settled) => match status(&settled) {
@@ -181,6 +181,15 @@ impl Thread {
             Change::EngineDied(engine) => ClaimsEvent::EngineDied(engine),
         };
         let _ = self.news.send(news);
+    }
+
+    /// Those of the videos of an engine that has ended which may have ended it: if its journal cannot be read, all of them.
+    fn suspects_of(&self, engine: &str, videos: &[Video]) -> BTreeSet<String> {
+        crash_recovery::suspects_of(&self.folder.context.layout.private(), engine).unwrap_or_else(|error| {
+            tracing::warn!("the videos of the engine {engine} run alone, because its journal cannot be read: {error}");
+            let names = videos.iter().filter_map(|video| self.folder.files.get(VideoId(*video)));
+            names.map(|file| file.name.as_str().to_owned()).collect()
+        })
     }
 
     fn take(&mut self, request: ClaimsRequest) {

@@ -5,10 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ClientRequest, Engine, Format, Phase, Request, StopSignals, ticks};
+use super::{ClientRequest, Engine, Event, Format, Phase, Request, StopSignals, ticks};
 use crate::export::Outcome;
 
 impl Engine {
+    /// Waits for a user to start the next run.
+    pub(crate) fn end_run(&mut self) {
+        self.handle(Event::RunEnded);
+    }
+
     /// Exports at the end of a run. Returns none where the export was stopped. Clients may start another run meanwhile.
     ///
     /// # Errors

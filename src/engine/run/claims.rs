@@ -63,9 +63,7 @@ impl Engine {
             }
             ClaimsEvent::RunEnded => {}
             ClaimsEvent::EngineDied(engine) => {
-                tracing::warn!(
-                    "engine {engine} has ended without giving its videos back; the remaining engines extract them"
-                );
+                tracing::warn!("engine {engine} crashed; other engines take over its videos");
             }
         }
     }
@@ -87,18 +85,15 @@ impl Engine {
                 let ids = ids(&videos);
                 self.retry(ids);
             }
-            Order::RetryMatching(patterns) => match Patterns::new(&patterns) {
-                Ok(mut patterns) => {
-                    let videos = self.state.videos.iter_enumerated();
-                    let failed = videos.filter(|(_, video)| matches!(video.status, Status::Failed { .. }));
-                    let name = |id| self.state.files.get(id).map(|file| &file.name);
-                    let ids =
-                        failed.map(|(id, _)| id).filter(|id| name(*id).is_some_and(|name| patterns.matches(name)));
-                    let ids = ids.collect();
-                    self.retry(ids);
-                }
-                Err(error) => tracing::warn!("an order to retry videos cannot be followed: {error}"),
-            },
+            Order::RetryMatching(patterns) => {
+                let mut patterns = Patterns::new(&patterns);
+                let videos = self.state.videos.iter_enumerated();
+                let failed = videos.filter(|(_, video)| matches!(video.status, Status::Failed { .. }));
+                let name = |id| self.state.files.get(id).map(|file| &file.name);
+                let ids = failed.map(|(id, _)| id).filter(|id| name(*id).is_some_and(|name| patterns.matches(name)));
+                let ids = ids.collect();
+                self.retry(ids);
+            }
             // This order starts no run.
             Order::Redo(_) if self.state.is_over() => {}
             Order::Redo(videos) => {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use reeldeck_common::clock;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::failure::Attempt;
 use reeldeck_common::protocol::ToWorker;
@@ -50,15 +50,15 @@ impl Engine {
             },
             Effect::Freeze(worker) => self.processes.get(&worker)?.freeze(),
             Effect::Thaw(worker) => self.processes.get(&worker)?.thaw(),
-            Effect::Record { video, worker, since, failure, source } => {
-                let at =
-                    |ms: Millis| self.started.1 + SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
+            Effect::Record { video, worker, since, failure, source, retry } => {
+                let at = |ms: Millis| clock::after(self.started.1, Duration::from_millis(ms));
                 let attempt = Attempt {
                     started: at(since),
                     ended: at(self.now()),
                     device: self.state.workers.get(worker).map(|w| w.device.clone()).unwrap_or_default(),
                     failure,
                     stderr: self.processes.get(&worker).map(Process::stderr).unwrap_or_default(),
+                    retry,
                 };
                 let video = self.name(video)?;
                 let path = video.under(&self.plan.root);

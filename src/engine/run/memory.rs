@@ -21,8 +21,20 @@ impl MemoryWatch {
     pub(super) fn look(&mut self) -> Shortage {
         let before = std::mem::replace(&mut self.kills, kills());
         let is_counted = before.iter().zip(&self.kills).any(|(before, now)| now > before);
-        Shortage { is_counted, advice: advice(is_counted, Memory::of_this_process().as_ref()) }
+        Shortage {
+            is_counted,
+            is_of_session: false,
+            signal: "signal 9 (SIGKILL)",
+            advice: advice(is_counted, Memory::of_this_process().as_ref()),
+        }
     }
+}
+
+/// The same for a process that reached the limit of CPU time.
+pub(super) fn cpu_limit() -> Shortage {
+    let advice =
+        "they reached the limit of CPU time of this session: raise the limit that `ulimit -t` shows, or remove it";
+    Shortage { is_counted: true, is_of_session: true, signal: "signal 24 (SIGXCPU)", advice: advice.into() }
 }
 
 /// Those of the control group and of the machine. The processes that a scheduler ends for their memory are in neither.

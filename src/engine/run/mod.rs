@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reeldeck_claims::Load;
+use reeldeck_common::clock;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::protocol::{FromWorker, JobId, Report};
 use reeldeck_common::source::SourceStamp;
@@ -198,7 +199,7 @@ impl Engine {
             load: None,
             plan,
             state,
-            started: (Instant::now(), Timestamp::now()),
+            started: (Instant::now(), clock::now()),
             begun: false,
             run_began: 0,
             over: None,
@@ -251,11 +252,6 @@ impl Engine {
         }
         self.over = Some(self.now());
         self.tick();
-    }
-
-    /// Waits for a user to start the next run.
-    pub(crate) fn end_run(&mut self) {
-        self.handle(Event::RunEnded);
     }
 
     /// Whether a video was done since the last run started.
@@ -318,8 +314,12 @@ impl Engine {
                 for (job, report) in unreported {
                     self.handle(Event::Unreported(process, job, report));
                 }
-                if end.was_killed {
-                    let shortage = self.memory.look();
+                let shortage = match end {
+                    End { was_killed: true, .. } => Some(self.memory.look()),
+                    End { reached_cpu_limit: true, .. } => Some(memory::cpu_limit()),
+                    _ => None,
+                };
+                if let Some(shortage) = shortage {
                     self.handle(Event::Killed(process, shortage));
                 }
                 self.handle(Event::Gone(process, end.how));

@@ -44,7 +44,7 @@ impl Engine {
                 Ok("resumed".into())
             }
             Request::Stop { .. } if self.state.is_over() && !self.run_concludes => {
-                Ok("no run is active; the background process ends".into())
+                Ok("no run is active; the engine exits".into())
             }
             Request::Stop { now: true } => {
                 self.handle(Event::Abort);
@@ -58,7 +58,7 @@ impl Engine {
                 if self.run_concludes {
                     self.finish_up();
                 }
-                Ok("no run is active; the background process ends".into())
+                Ok("no run is active; the engine exits".into())
             }
             Request::Leave => Err("a run is active; stop it first".into()),
             Request::Retry(videos) => self.again(Event::Retry(videos)),
@@ -117,7 +117,8 @@ impl Engine {
             return Err(needs.clone());
         }
         if !self.state.is_over() {
-            return Err("a run is already active".into());
+            // A retry may have started it.
+            return Ok("the run is active".into());
         }
         let to_do = self.state.counts().queued;
         if to_do == 0 {
@@ -140,7 +141,7 @@ impl Engine {
             0 => "nothing to retry: each of these videos is queued, in progress or excluded".into(),
             _ => {
                 let waits = self.state.phase == Phase::Waiting;
-                let next = if waits { "; start the run to extract them" } else { "" };
+                let next = if waits { "; start the run to extract what is queued" } else { "" };
                 format!("{} queued for retry{next}", count(again, "video", "videos"))
             }
         })

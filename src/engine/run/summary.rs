@@ -1,8 +1,9 @@
 //! The summary of a run that has ended: for clients, and in the output folder for `reeldeck status`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use jiff::SignedDuration;
+use reeldeck_common::clock;
 use reeldeck_common::error::{ErrorKind, Failure};
 
 use super::{Engine, ExportSummary, Phase, RunSummary, Status};
@@ -16,7 +17,7 @@ impl Engine {
     /// Sums up the run that has just ended.
     pub(super) fn sum_up(&mut self, exit: u8, reason: Option<String>, counts: Counts, seconds: f64) {
         let (ending, refused) = (ending(&self.state.phase, exit), self.refused());
-        let at = |ms: u64| self.started.1 + SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
+        let at = |ms: u64| clock::after(self.started.1, Duration::from_millis(ms));
         let clips = self.state.clips_done().saturating_sub(self.clips_before);
         self.last_run = Some(Box::new(RunSummary {
             started: at(self.run_began),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeldeck_common::protocol::line;
-use reeldeck_process::LineReader;
+use reeldeck_process::{LineError, LineReader};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -32,6 +32,9 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that does not read its answers for this long is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A line of a client, or why it cannot be read.
+type Question = Result<Vec<u8>, LineError>;
 
 /// A message for every client that has subscribed.
 #[derive(Clone)]
@@ -90,11 +93,16 @@ async fn finish(writer: &mut JoinHandle<()>) {
     }
 }
 
-/// Passes on lines until the stream ends or a line is too long.
-async fn read(stream: OwnedReadHalf, lines: mpsc::Sender<Vec<u8>>) {
+/// Passes on lines until the stream ends. Instead of a line that is too long, it passes on the error.
+async fn read(stream: OwnedReadHalf, lines: mpsc::Sender<Question>) {
     let mut reader = LineReader::new(BufReader::new(stream), MAX_LINE);
-    while let Ok(Some(line)) = reader.next_line_async().await {
-        if lines.send(line.to_vec()).await.is_err() {
+    loop {
+        let line = match reader.next_line_async().await {
+            Ok(Some(line)) => Ok(line.to_vec()),
+            Err(error @ LineError::TooLong { .. }) => Err(error),
+            Ok(None) | Err(_) => return,
+        };
+        if lines.send(line).await.is_err() {
             return;
         }
     }
@@ -119,7 +127,7 @@ struct Connection {
 impl Connection {
     async fn run(
         &mut self,
-        questions: &mut mpsc::Receiver<Vec<u8>>,
+        questions: &mut mpsc::Receiver<Question>,
         events: &mut broadcast::Receiver<Broadcast>,
         silence: Silence,
     ) -> Result<(), ConnectionError> {
@@ -135,7 +143,7 @@ impl Connection {
             let reason = format!("the engine has {MAX_CLIENTS} clients already: close one of them, and try again");
             return self.answer(&FromEngine::Refused { reason }).await;
         };
-        let greeting = self.answers.greet(&first);
+        let greeting = self.answers.greet(&first.unwrap_or_default());
         let is_welcome = matches!(greeting, FromEngine::Welcome(_));
         self.answer(&greeting).await?;
         if !is_welcome {
@@ -147,7 +155,10 @@ impl Connection {
                 question = questions.recv() => {
                     let Some(question) = question else { return Ok(()) };
                     let was_subscribed = self.answers.is_subscribed();
-                    let answer = self.answers.answer(&question).await;
+                    let answer = match question {
+                        Ok(question) => self.answers.answer(&question).await,
+                        Err(error) => FromEngine::Error { id: 0, message: format!("not understood: {error}") },
+                    };
                     self.answer(&answer).await?;
                     if self.answers.is_subscribed() && !was_subscribed {
                         *events = events.resubscribe();

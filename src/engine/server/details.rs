@@ -94,11 +94,11 @@ fn next_step(row: &Row, reason: String) -> Option<&'static str> {
         (RowState::Stale, _) => Some("extract it again: the file has changed since"),
         (RowState::LeftOut, _) => Some("run without --limit"),
         (_, Some(Finding::Corrupt)) => State::Corrupt { reason }.next_step(),
-        (RowState::Failed, _) => Some("retry it when the cause is gone"),
+        (RowState::Failed, _) => Some("fix the cause, then retry"),
         (_, Some(Finding::Damaged)) => Some("start a run: it extracts the video again"),
         (_, Some(Finding::WrongDuration)) => State::WrongDuration { have: 0.0, want: 0.0 }.next_step(),
         (_, Some(Finding::Duplicate)) => State::Duplicate { files: vec![] }.next_step(),
-        (_, Some(Finding::Degraded)) => State::Degraded { lost: 0, concealed: 0, reason }.next_step(),
+        (_, Some(Finding::Degraded)) => Some(State::next_step_of_degraded(&reason)),
         (_, Some(Finding::Unlisted)) => State::Unlisted.next_step(),
         _ => None,
     }

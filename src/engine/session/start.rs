@@ -167,7 +167,7 @@ impl Session {
             Arc::clone(&others),
         )?;
         let inspector = setup::inspector(settings, layout, state.files.clone());
-        let mut table = Table::of(&state);
+        let mut table = Table::of(&state, settings.accepted());
         table.set_others(others);
         let live = self.live(&state.files)?;
         Ok(Prepared { plan, table, state, inspector, live, gaps })

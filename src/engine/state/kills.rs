@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{Millis, VideoId};
 
-/// What is known of the memory when a process was killed with SIGKILL.
+/// What is known of the memory when a process was killed with SIGKILL, or of another limit that killed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shortage {
     /// The kernel has counted a process that it killed for lack of memory since the last look.
     pub is_counted: bool,
+    /// The session limits each process, whatever its video.
+    pub is_of_session: bool,
+    /// The signal, with its name.
+    pub signal: &'static str,
     /// The limit, and what to do about it, for users.
     pub advice: String,
 }

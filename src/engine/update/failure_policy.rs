@@ -106,8 +106,7 @@ impl Step<'_> {
         video.attempts += 1;
         video.recorded += 1;
         let again = retry_after(failure.kind, video.attempts);
-        let crashed = matches!(failure.kind, ErrorKind::WorkerCrashed | ErrorKind::WorkerHung);
-        video.suspect = again.is_some() && (video.suspect || crashed);
+        video.suspect = again.is_some() && (video.suspect || failure.kind.is_crash());
         video.retry_at = again.filter(|wait| *wait > 0).map_or(0, |wait| self.now + wait);
         self.state.set(
             assignment.video,
@@ -120,9 +119,10 @@ impl Step<'_> {
         self.effects.push(Effect::Record {
             video: assignment.video,
             worker,
-            since: assignment.released.unwrap_or(assignment.given),
+            since: assignment.begun.or(assignment.released).unwrap_or(assignment.given),
             failure,
             source,
+            retry: again.is_some(),
         });
         self.recheck(assignment.video);
     }

@@ -29,6 +29,10 @@ impl Step<'_> {
         let most = if kills.is_counted { MAX_COUNTED_ROUNDS } else { MAX_ROUNDS };
         let rounds = kills.on_different_videos().filter(|rounds| *rounds >= most);
         match in_flight {
+            [assignment] if shortage.is_of_session && rounds.is_none() && !self.may_requeue(assignment) => {
+                self.retry_alone(in_flight, how);
+                return self.block(format!("{how}; {}", shortage.advice));
+            }
             [assignment] if rounds.is_none() && !self.may_requeue(assignment) => {
                 self.charge(assignment, id, Failure::new(ErrorKind::WorkerCrashed, how), None);
             }
@@ -36,8 +40,8 @@ impl Step<'_> {
         }
         if let Some(rounds) = rounds {
             self.block(format!(
-                "workers were killed with signal 9 (SIGKILL) {rounds} times in a row, on different videos; {}",
-                shortage.advice
+                "workers were killed with {} {rounds} times in a row, on different videos; {}",
+                shortage.signal, shortage.advice
             ));
         }
     }

@@ -26,12 +26,6 @@ pub(super) fn write(page: &mut Page, details: &Details, zone: &TimeZone) {
     }
     if let Some(next) = &details.next_step {
         page.text("next step", next, Role::Title);
-        if next.contains("download it") || details.row.state == RowState::Missing {
-            page.text("", "the window notices the new file by itself; f5 in the table looks at once", Role::Base);
-        }
-    }
-    if details.row.state == RowState::Queued && details.row.findings.has(Finding::Corrupt) {
-        page.text("", "the run tries it all the same; x leaves it out", Role::Base);
     }
     if !page.lines.is_empty() {
         page.gap();
@@ -43,6 +37,8 @@ pub(super) fn write(page: &mut Page, details: &Details, zone: &TimeZone) {
     match (&details.feature, &details.feature_error) {
         (Some(feature), _) => written(page, feature, zone),
         (None, Some(error)) => page.text("feature", error, Role::Error),
+        // Other files and missing ones never get one.
+        (None, None) if !details.row.state.is_video() || details.row.state == RowState::Missing => {}
         (None, None) => page.text("feature", "none yet", Role::Dim),
     }
 }
@@ -54,7 +50,8 @@ fn file(page: &mut Page, details: &Details, zone: &TimeZone) {
         None => page.text("file", &format!("not on disk: {}", details.row.video), Role::Dim),
     }
     let mut pieces: Vec<String> = vec![];
-    if details.path.is_some() {
+    // The size of other files is not known.
+    if details.path.is_some() && details.row.state.is_video() {
         pieces.push(text::bytes(details.row.size));
     }
     if let Some(facts) = &details.row.facts {
@@ -103,7 +100,7 @@ fn written(page: &mut Page, feature: &FeatureDetails, zone: &TimeZone) {
     let plain = page.theme.style(Role::Base);
     page.text("feature", &feature.path.to_string_lossy(), Role::Base);
     if feature.synthetic_weights {
-        page.text("", "seeded weights: the numbers are meaningless", Role::Warn);
+        page.text("", "seeded weights: the features are meaningless", Role::Warn);
     }
     let tensors = feature.tensors.iter().map(|(name, shape)| {
         let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();

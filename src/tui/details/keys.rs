@@ -43,8 +43,8 @@ pub(super) fn is_excluded(details: &Details) -> bool {
 /// `None` if the action is available. `is_active`: a run is active.
 pub(crate) fn unavailable_reason(action: Action, details: &Details, is_active: bool) -> Option<&'static str> {
     match (action, details.row.state) {
-        (Action::Still, state) if !state.is_video() => Some("no picture: it is not a video"),
-        (Action::Still, _) if details.path.is_none() => Some("no picture: the file is not on disk"),
+        (Action::Still, state) if !state.is_video() => Some("no still: it is not a video"),
+        (Action::Still, _) if details.path.is_none() => Some("no still: the file is not on disk"),
         (Action::CopyPath, _) if details.path.is_none() && details.feature.is_none() => {
             Some("no path: the file is not on disk")
         }
@@ -85,7 +85,7 @@ pub(super) fn hints(
             Action::Exclude if is_excluded(details) => "include",
             Action::Retry if details.row.state == RowState::Failed => "retry",
             Action::Retry if details.row.state == RowState::Queued && !is_active => "start",
-            Action::Still if has_picture => "no picture",
+            Action::Still if has_picture => "hide still",
             _ => line.short,
         };
         let wide = text::width(&key) + text::width(short) + 3;

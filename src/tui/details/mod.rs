@@ -332,8 +332,8 @@ impl DetailsView {
     fn write_still(&self, page: &mut Page, rows: usize) {
         match &self.still {
             Still::None => {}
-            Still::Loading => page.text("picture", "being fetched", Role::Dim),
-            Still::Failed(why) => page.text("picture", why, Role::Warn),
+            Still::Loading => page.text("still", "being fetched", Role::Dim),
+            Still::Failed(why) => page.text("still", why, Role::Warn),
             Still::Loaded(picture) => {
                 let lines = picture::lines(picture, page.room(), rows, self.depth);
                 let from = page.lines.len();
@@ -341,7 +341,7 @@ impl DetailsView {
                     page.picture = Some((from, lines.len()));
                 }
                 for (at, line) in lines.into_iter().enumerate() {
-                    page.line(if at == 0 { "picture" } else { "" }, if self.in_pixels { vec![] } else { line.spans });
+                    page.line(if at == 0 { "still" } else { "" }, if self.in_pixels { vec![] } else { line.spans });
                 }
             }
         }
@@ -362,7 +362,7 @@ impl DetailsView {
                 }
                 return;
             }
-            Still::Loading => (format!("fetching a picture {}", theme.ellipsis()), Role::Dim),
+            Still::Loading => (format!("fetching a still {}", theme.ellipsis()), Role::Dim),
             Still::Failed(why) => (why.clone(), Role::Warn),
         };
         for (y, line) in (area.y..area.bottom()).zip(text::wrap(&text::sanitized(&words), usize::from(area.width))) {

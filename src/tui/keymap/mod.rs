@@ -43,9 +43,8 @@ impl Keymap {
         for (name, keys) in config {
             let action = Action::ALL.iter().find(|action| action.name() == name).ok_or_else(|| {
                 let near = strict::nearest(name, Action::ALL.iter().map(|action| action.name()));
-                let hint =
-                    near.map_or("docs/KEYS.md lists the actions".into(), |near| format!("did you mean `{near}`?"));
-                format!("tui.keys: unknown action `{name}`; {hint}")
+                let meant = near.map_or(String::new(), |near| format!("did you mean `{near}`? "));
+                format!("tui.keys: unknown action `{name}`; {meant}`reeldeck keys` lists the actions")
             })?;
             let texts = match keys {
                 KeyChoice::One(key) => std::slice::from_ref(key),
@@ -112,6 +111,15 @@ impl Keymap {
             prefix |= keys.0.starts_with(pressed);
         }
         if prefix { KeyMatch::Prefix } else { KeyMatch::Nothing }
+    }
+
+    /// The bindings that these keys begin.
+    pub(super) fn continued<'a>(
+        &'a self,
+        context: Context,
+        pressed: &'a [Key],
+    ) -> impl Iterator<Item = (&'a Binding, &'a Keys)> {
+        self.reachable(context).filter(move |(_, keys)| keys.0.len() > pressed.len() && keys.0.starts_with(pressed))
     }
 
     pub(super) fn bindings(&self) -> impl Iterator<Item = (&Binding, &[Keys])> {
@@ -185,9 +193,12 @@ mod tests {
         assert_eq!((find("r"), find("?")), (KeyMatch::Nothing, KeyMatch::Nothing));
         assert_eq!(keymap.key_text(Action::Help), "H");
         let error = |pairs: &[(&str, &[&str])]| Keymap::new(&config(pairs)).unwrap_err();
-        assert!(error(&[("retyr", &["r"])]).contains("did you mean `retry`?"));
-        assert!(error(&[("foo", &["r"])]).contains("docs/KEYS.md lists the actions"), "`zoom` and `top` are not near");
-        assert!(error(&[("frobnicate", &["r"])]).contains("docs/KEYS.md lists the actions"), "nothing is near");
+        assert!(error(&[("retyr", &["r"])]).contains("did you mean `retry`? `reeldeck keys` lists the actions"));
+        assert!(
+            error(&[("foo", &["r"])]).contains("; `reeldeck keys` lists the actions"),
+            "`zoom` and `top` are not near"
+        );
+        assert!(error(&[("frobnicate", &["r"])]).contains("; `reeldeck keys` lists the actions"), "nothing is near");
         assert!(error(&[("retry", &["q"])]).contains("`q` would be both"));
         assert!(error(&[("retry", &["g"])]).contains("would be both"));
         assert!(error(&[("retry", &["hyper-x"])]).contains("tui.keys.retry"));

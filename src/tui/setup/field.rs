@@ -43,12 +43,12 @@ impl Field {
 
     pub(in crate::tui) fn help(self) -> &'static str {
         match self {
-            Self::Root => "Usually one folder per class, or loose videos; only read.",
-            Self::Out => "For features, lists, exports; not in the dataset folder.",
-            Self::Checkpoint => "published, .pth file, URL; seeded: meaningless, a trial.",
-            Self::Manifest => "Optional: the videos you expect; HACS file or one a line.",
-            Self::Layout => "any: at any depth; or classes, flat, split.",
-            Self::Devices => "cpu, cuda:0, cuda:0,cuda:1, cpu*2, all: one worker each.",
+            Self::Root => "Usually one folder per class. reeldeck only reads it.",
+            Self::Out => "For features, lists, exports; outside the dataset folder.",
+            Self::Checkpoint => "published, a .pth file, a URL; seeded: random, a trial.",
+            Self::Manifest => "Optional: expected videos, as HACS JSON or one per line.",
+            Self::Layout => "any (at any depth), classes, flat or split.",
+            Self::Devices => "cpu, cpu*2, cuda:0, cuda:0,cuda:1, all: one worker each.",
         }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! [`Setup`] only decides. Checks, completion and writing are effects, because they can block.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
@@ -20,6 +19,8 @@ pub(super) mod check;
 pub(super) mod complete;
 mod field;
 pub(super) mod in_force;
+pub(super) mod in_use;
+mod paths;
 mod save;
 mod suggest;
 mod view;
@@ -27,6 +28,9 @@ pub(super) mod write;
 
 pub(super) use field::Field;
 use in_force::{InForce, Origin};
+use in_use::InUse;
+pub(super) use paths::home;
+use paths::{expanded, place};
 pub(super) use suggest::suggested;
 
 /// The contents of the fields.
@@ -114,6 +118,10 @@ pub(super) struct Setup {
     home: Option<PathBuf>,
     fields: [FieldState; 6],
     recipe: String,
+    /// In the form of the settings: what the engine uses.
+    in_use: Option<InUse>,
+    /// There is no engine that uses anything: saving starts one, also without a change.
+    engine_is_gone: bool,
     /// The index of the focused field; after the last one comes the button.
     focus: usize,
     /// Completions for the text before the cursor.
@@ -161,6 +169,8 @@ impl Setup {
             home,
             fields,
             recipe,
+            in_use: None,
+            engine_is_gone: false,
             focus: 0,
             suggestions: vec![],
             notice: Notice::None,
@@ -333,8 +343,7 @@ impl Setup {
             return vec![Effect::Quit];
         }
         self.leave_armed = true;
-        let anyway = if self.is_of_settings() { "close" } else { "quit" };
-        self.notice = Notice::Problem(format!("Nothing saved yet. Press the same key again to {anyway} anyway."));
+        self.notice = Notice::Problem("Unsaved changes: the same key again discards them, ctrl-s saves.".into());
         vec![]
     }
 
@@ -364,28 +373,6 @@ impl Setup {
         let depends = (field == Field::Root).then_some(Field::Out);
         [Some(field), depends].into_iter().flatten().filter_map(|field| self.ask(field)).collect()
     }
-}
-
-/// The home folder, which `~` stands for.
-pub(super) fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
-}
-
-/// Expands a leading `~`, as a shell would.
-fn expanded<'a>(text: &'a str, home: Option<&Path>) -> Cow<'a, str> {
-    let text = text.trim();
-    match (text.strip_prefix('~'), home.and_then(Path::to_str)) {
-        (Some(""), Some(home)) => Cow::Borrowed(home).into_owned().into(),
-        (Some(rest), Some(home)) if rest.starts_with('/') => {
-            Cow::Owned(format!("{}{rest}", home.trim_end_matches('/')))
-        }
-        _ => Cow::Borrowed(text),
-    }
-}
-
-/// The absolute path that a text means.
-fn place(text: &str, folder: &Path, home: Option<&Path>) -> PathBuf {
-    folder.join(&*expanded(text, home)).components().collect()
 }
 
 #[cfg(test)]

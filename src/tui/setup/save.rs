@@ -22,6 +22,12 @@ impl Setup {
         // Settings that stay as they are can be repaired later: the disk of the dataset may just be away.
         let wrong = |field: &Field| matches!(self.state(*field).verdict, Some(Verdict::Wrong(_)));
         let changed = self.changed_fields();
+        // The file may have changed since the engine has read it.
+        if changed.is_empty()
+            && (self.engine_is_gone || self.shown().iter().any(|field| self.other_in_use(*field).is_some()))
+        {
+            return vec![Effect::Done(self.file.clone())];
+        }
         if changed.is_empty() {
             self.notice = Notice::Hint("nothing to save: no value was changed".into());
             return vec![];

@@ -35,7 +35,7 @@ fn typing_replaces_an_untouched_value_and_continues_a_touched_one() {
     let (mut setup, effects) = fresh();
     settle(&mut setup, effects);
     let text = text_of(&setup, 80, 24);
-    assert!(text.contains("right edit") && !text.contains("ctrl-u empty"), "{text}");
+    assert!(text.contains("right edit") && !text.contains("ctrl-u clear"), "{text}");
     for field in Field::ALWAYS {
         press(&mut setup, KeyCode::Char('x'));
         press(&mut setup, KeyCode::Char('y'));
@@ -109,12 +109,54 @@ fn a_layout_in_the_file_is_shown() {
 }
 
 #[test]
+fn what_the_engine_uses_is_shown_where_it_differs() {
+    use super::in_use::InUse;
+    let welcome = crate::protocol::Welcome {
+        root: "/home/me/work/data/hacs".into(),
+        out: "/mnt/old".into(),
+        checkpoint: "seeded".into(),
+        ..crate::tui::tests::fixtures::welcome()
+    };
+    let mut setup = form();
+    assert!(!text_of(&setup, 80, 24).contains("in use:"), "nothing is known");
+    setup.compare_with(Some(InUse::of(&welcome, ["cpu", "cpu"].into_iter())));
+    let used = |setup: &Setup, field| setup.other_in_use(field);
+    assert_eq!(used(&setup, Field::Root), None);
+    assert_eq!(used(&setup, Field::Out).as_deref(), Some("/mnt/old"));
+    assert_eq!(used(&setup, Field::Checkpoint).as_deref(), Some("seeded"));
+    assert_eq!(used(&setup, Field::Manifest).as_deref(), Some("/data/HACS_segments_v1.1.1.json"));
+    assert_eq!(used(&setup, Field::Devices).as_deref(), Some("cpu*2"));
+    setup.go(1);
+    let text = text_of(&setup, 80, 24);
+    assert!(text.contains("in use: /mnt/old"), "{text}");
+    // So it is with what was typed.
+    setup.go(1);
+    let checks = setup.paste("published");
+    settle(&mut setup, checks);
+    assert!(text_of(&setup, 80, 24).contains("in use: seeded"));
+    let checks = setup.paste("x");
+    settle(&mut setup, checks);
+    control(&mut setup, 'u');
+    let checks = setup.paste("seeded");
+    settle(&mut setup, checks);
+    assert_eq!(used(&setup, Field::Checkpoint), None);
+}
+
+#[test]
+fn what_was_edited_in_the_file_is_used_when_the_form_is_saved() {
+    let mut setup = form();
+    setup.compare_with(None);
+    let file = setup.file.clone();
+    assert_eq!(control(&mut setup, 's'), [Effect::Done(file)], "no engine uses anything");
+}
+
+#[test]
 fn leaving_asks_only_after_a_change() {
     let mut setup = form();
     assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
     press(&mut setup, KeyCode::Char('x'));
     assert_eq!(press(&mut setup, KeyCode::Esc), []);
-    assert!(text_of(&setup, 80, 24).contains("Press the same key again to close anyway"));
+    assert!(text_of(&setup, 80, 24).contains("Unsaved changes: "));
 }
 
 #[test]

@@ -29,6 +29,9 @@ fn verdict(field: Field, values: &Values) -> Verdict {
         Field::Root if values.root == "data/deep" => Verdict::Unclear("9 videos, and it is not clear".into()),
         Field::Root => Verdict::Wrong("no such file or folder".into()),
         Field::Out => Verdict::Fine("will be created; 812 GB free (about 280 MB per 1,000 videos)".into()),
+        Field::Checkpoint if values.checkpoint == "far" => Verdict::Warn(
+            "needs internet: will be downloaded from download.example.org/a/long/address/of/weights.pth, 124 MB".into(),
+        ),
         Field::Checkpoint => Verdict::Warn("none yet: scan and check work; extraction needs one".into()),
         Field::Manifest => Verdict::Fine("none: the files on disk are taken as complete".into()),
         Field::Devices => Verdict::Fine("1 worker on the CPU, 2 cores".into()),
@@ -197,12 +200,25 @@ fn tab_completes_the_common_prefix() {
 }
 
 #[test]
+fn a_long_verdict_does_not_hide_the_explanation() {
+    let (mut setup, effects) = fresh();
+    settle(&mut setup, effects);
+    while setup.focused() != Some(Field::Checkpoint) {
+        press(&mut setup, KeyCode::Down);
+    }
+    let checks = setup.paste("far");
+    settle(&mut setup, checks);
+    let text = text_of(&setup, 80, 24);
+    assert!(text.contains("weights.pth") && text.contains("seeded: random, a trial"), "{text}");
+}
+
+#[test]
 fn leaving_an_edited_form_needs_a_second_key_press() {
     let (mut setup, _) = fresh();
     assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);
     press(&mut setup, KeyCode::Char('x'));
     assert_eq!(press(&mut setup, KeyCode::Esc), []);
-    assert!(text_of(&setup, 80, 24).contains("Nothing saved yet"));
+    assert!(text_of(&setup, 80, 24).contains("Unsaved changes: "));
     press(&mut setup, KeyCode::Down);
     assert_eq!(press(&mut setup, KeyCode::Esc), [], "another key disarms leaving");
     assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);

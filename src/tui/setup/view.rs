@@ -62,7 +62,7 @@ impl Setup {
         buffer.set_style(area, theme.style(Role::Base));
         if area.width < 12 || area.height < 3 {
             let words =
-                text::truncate("too small for the setup", usize::from(area.width), theme.ellipsis()).into_owned();
+                text::truncate("too small for the form", usize::from(area.width), theme.ellipsis()).into_owned();
             Line::from(words).render(area, buffer);
             return None;
         }
@@ -79,15 +79,19 @@ impl Setup {
             writer.y += 1;
         }
         let mut cursor = None;
+        let mut unexplained = None;
         for &name in self.shown() {
             let is_focused = self.focused() == Some(name);
             let at = self.line(&mut writer, name, is_focused);
             cursor = cursor.or(at.filter(|_| is_focused));
             // If the room suffices for one of the two, the verdict goes before the explanation.
             let noticed = is_focused && matches!(self.notice, Notice::OfField(_));
+            // What the engine uses is nowhere else.
+            let is_wrong = matches!(self.state(name).verdict, Some(Verdict::Wrong(_)));
+            let differs = is_focused && !is_wrong && self.other_in_use(name).is_some();
             let rest = match room {
                 Density::Fields => None,
-                _ if noticed => {
+                _ if noticed || differs => {
                     self.verdict_line(&mut writer, name);
                     None
                 }
@@ -101,6 +105,7 @@ impl Setup {
             };
             match (room, rest) {
                 (Density::Full | Density::Normal, Some((words, style))) => {
+                    unexplained = unexplained.or(is_focused.then_some(name));
                     writer.text(writer.indent() + 2, &words, style);
                     writer.y += u16::from(room == Density::Full);
                 }
@@ -118,6 +123,10 @@ impl Setup {
         match (self.focused(), room) {
             _ if is_shown => {}
             _ if self.notice != Notice::None => self.notice_line(&mut writer),
+            // A long verdict has taken the place of the explanation.
+            _ if let Some(name) = unexplained => {
+                writer.text(0, &format!("{}: {}", name.label(), name.help()), theme.style(Role::Dim));
+            }
             (Some(name), Density::Compact) => self.explain(&mut writer, name, true),
             (Some(name), Density::Fields) if self.suggestions.is_empty() => self.verdict_line(&mut writer, name),
             (Some(name), Density::Fields) => self.explain(&mut writer, name, true),
@@ -158,14 +167,25 @@ impl Setup {
         // As many as fit, in order of importance.
         let is_last = self.focused().is_none();
         let offer = |(line, keys): (&Binding, &Keys)| {
-            let short = if is_last && line.action == Action::Confirm { "save" } else { line.short };
+            let short = match line.action {
+                Action::Confirm if is_last => "save",
+                Action::Leave if !self.suggestions.is_empty() => "hide the list",
+                Action::Leave if self.is_of_settings() => "close",
+                _ => line.short,
+            };
             (keys.to_string(), short)
         };
-        let mut offers: Vec<(String, &str)> = self.keymap.footer(Context::Form).into_iter().map(offer).collect();
+        // Elsewhere the key moves on.
+        let completes = !matches!(self.focused(), None | Some(Field::Devices | Field::Layout));
+        let bindings = self.keymap.footer(Context::Form).into_iter();
+        let bindings = bindings.filter(|(line, _)| completes || line.action != Action::Complete);
+        let mut offers: Vec<(String, &str)> = bindings.map(offer).collect();
         // Keys of every text field, which cannot be changed.
         let is_selected = self.focused().is_some_and(|field| self.state(field).input.is_selected());
-        let editing = if is_selected { ("right", "edit") } else { ("ctrl-u", "empty") };
-        offers.insert(offers.len().saturating_sub(1), (editing.0.into(), editing.1));
+        let editing = if is_selected { ("right", "edit") } else { ("ctrl-u", "clear") };
+        if !is_last {
+            offers.insert(offers.len().saturating_sub(1), (editing.0.into(), editing.1));
+        }
         for (key, short) in offers {
             let wide = text::width(&key) + short.len() + 3;
             if taken + wide <= room {
@@ -273,6 +293,12 @@ impl Setup {
             && is_focused
         {
             return writer.text(writer.indent(), &text::sanitized(words), writer.theme.style(Role::Warn));
+        }
+        if self.suggestions.is_empty()
+            && let Some(used) = self.other_in_use(name)
+        {
+            let words = format!("in use: {}", text::sanitized(&used));
+            return writer.text(writer.indent() + 2, &words, writer.theme.style(Role::Mark));
         }
         if self.suggestions.is_empty() || !is_focused {
             return writer.text(writer.indent(), name.help(), writer.theme.style(Role::Dim));

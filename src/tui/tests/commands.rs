@@ -52,15 +52,15 @@ fn retrying_a_queued_video_starts_the_run_if_there_is_none() {
     phase(&mut harness, Phase::Idle);
     harness.press("r");
     let question = harness.question().to_owned();
-    assert!(question.contains("queued, too, and the run extracts all of them. It begins with "), "{question}");
+    assert!(question.contains("also queued, and the run extracts all of them. It begins with "), "{question}");
     harness.press("y");
-    assert!(matches!(harness.last_command(), Command::Redo { .. }));
+    assert!(matches!(harness.commands.as_slice(), [Command::Redo { .. }, Command::Start]), "{:?}", harness.commands);
     // A few others are a reason to ask, too.
     let two = || vec![row("Zumba/v_1.mp4", RowState::Queued), row("Zumba/v_2.mp4", RowState::Queued)];
     let mut harness = running(120, 40, two(), vec![]);
     phase(&mut harness, Phase::Waiting);
     harness.press("r");
-    assert!(harness.question().starts_with("1 other video is queued, too, "), "{}", harness.question());
+    assert!(harness.question().starts_with("1 other video is also queued, "), "{}", harness.question());
     assert!(harness.shows("extract all 2"));
     harness.press("n");
     assert!(harness.commands.is_empty() && harness.app.modals.is_empty());
@@ -157,7 +157,7 @@ fn one_key_starts_pauses_and_resumes() {
     phase(&mut harness, Phase::Running);
     harness.press("S s");
     assert_eq!(harness.last_command(), &Command::Stop { now: false });
-    harness.press("S n");
+    harness.press("S x");
     assert_eq!(harness.last_command(), &Command::Stop { now: true });
 }
 
@@ -192,7 +192,7 @@ fn an_unavailable_key_shows_the_reason() {
     says(on(RowState::Missing), "Y", "there is no file");
     says(on(RowState::Running), "r", "is being extracted now");
     says(running(120, 40, many(90), vec![]), "u", "nothing to undo");
-    says(running(120, 40, vec![], vec![]), "r", "no video is here");
+    says(running(120, 40, vec![], vec![]), "r", "there is no video here");
     says(running(120, 40, vec![], vec![]), "R", "no video has failed");
     says(running(120, 40, vec![], vec![]), "e", "no video is done");
     says(Harness::new(120, 40), "s", "the engine is starting");
@@ -207,7 +207,7 @@ fn an_unavailable_key_shows_the_reason() {
     let mut welcome = welcome();
     welcome.manifest = None;
     no_manifest.app.connection = Connection::Up(Box::new(welcome));
-    says(no_manifest, "m", "m needs a list of expected videos; name one in the settings (,)");
+    says(no_manifest, "m", "m needs a manifest; name it in the settings (,)");
 }
 
 #[test]
@@ -258,19 +258,19 @@ fn quitting_after_the_run_waits_for_its_end() {
     assert!(quits(&harness));
     // Quitting again does not wait for the run.
     let mut harness = self::harness();
-    harness.press("q n q");
+    harness.press("q x q");
     assert_eq!(harness.last_command(), &Command::Stop { now: true });
     assert!(quits(&harness));
     // The run can end before it receives the command.
     let mut harness = self::harness();
     harness.press("q");
     phase(&mut harness, Phase::Idle);
-    harness.press("n");
+    harness.press("x");
     harness.advance(300);
     assert!(quits(&harness));
     // The engine can end before it reports the end of the run.
     let mut harness = self::harness();
-    harness.press("q n");
+    harness.press("q x");
     harness.send(Msg::Link(LinkEvent::Lost("the engine has exited".into())));
     assert!(quits(&harness));
 }

@@ -300,7 +300,8 @@ impl Harness {
 fn counts(states: &StateCounts) -> Counts {
     let of = |state: RowState| states[state as usize] as usize;
     Counts {
-        videos: RowState::ALL.into_iter().filter(|state| state.is_video()).map(of).sum(),
+        videos: RowState::ALL.into_iter().filter(|state| state.is_video()).map(of).sum::<usize>()
+            - of(RowState::Missing),
         done: of(RowState::Done),
         stale: of(RowState::Stale),
         failed: of(RowState::Failed),

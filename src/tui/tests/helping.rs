@@ -28,6 +28,15 @@ fn help_explains_every_symbol() {
 }
 
 #[test]
+fn the_keys_of_the_help_are_shown_over_the_details() {
+    let mut harness = harness(80, 24);
+    harness.knows_details = true;
+    harness.press("enter ?");
+    let last = harness.screen().lines().last().unwrap().to_owned();
+    assert!(last.contains("/ search") && last.contains("esc close") && !last.contains("back"), "{last}");
+}
+
+#[test]
 fn help_uses_the_width_in_columns() {
     let mut harness = harness(200, 50);
     harness.press("?");
@@ -50,6 +59,28 @@ fn help_and_notices_scroll_back_from_their_last_line_at_once() {
             assert_ne!(harness.screen(), last, "{end}");
         }
         harness.press("esc");
+    }
+}
+
+#[test]
+fn commands_of_the_palette_are_readable_at_80_columns() {
+    for pane in ["1", "2", "3", "5"] {
+        let mut harness = harness(80, 24);
+        harness.press(pane).press(":");
+        for _ in 0..60 {
+            let cut: Vec<String> = harness
+                .screen()
+                .lines()
+                .filter(|line| line.contains("> ") && line.contains('…'))
+                .filter(|line| {
+                    // Beside the list, rows of the pane are visible.
+                    line.split('│').any(|part| part.starts_with("> ") && part.contains('…'))
+                })
+                .map(str::to_owned)
+                .collect();
+            assert!(cut.is_empty(), "{cut:#?}");
+            harness.press("down");
+        }
     }
 }
 
@@ -127,9 +158,40 @@ fn a_small_terminal_names_states_and_panes() {
 }
 
 #[test]
+fn states_with_videos_are_shown_before_the_words_of_zeros() {
+    let mut harness = Harness::new(80, 24);
+    harness.table.rows = failing();
+    harness.table.rows.retain(|row| row.state != RowState::Failed && row.state != RowState::Running);
+    harness.connect();
+    let counts = harness.screen().lines().nth(1).unwrap().to_owned();
+    assert!(counts.contains(" … ") || !counts.contains('…'), "{counts}");
+    assert!(counts.contains(" ▶ 0 ") && counts.contains(" ✘ 0 ") && counts.contains("✔ done"), "{counts}");
+}
+
+#[test]
 fn rows_sorted_by_class_show_it_at_80_columns() {
     let mut harness = harness(80, 24);
     assert!(!harness.line("Why").contains("Class"));
     harness.press("o c");
     assert!(harness.line("Why").contains("Class▴"));
+}
+
+#[test]
+fn keys_sort_by_the_next_visible_column() {
+    let mut harness = running(80, 24, failing(), gpus(2));
+    let mut seen = vec![];
+    for key in [">", ">", ">", ">", ">", "<", "<"] {
+        harness.press(key);
+        seen.push(harness.app.videos.sort().by);
+    }
+    use Column::{Attempts, File, Length, Reason, State};
+    assert_eq!(
+        seen,
+        [File, Length, Attempts, Reason, State, Reason, Attempts],
+        "class, picture, codec and size are hidden"
+    );
+    assert!(harness.shows("sorted by tries, ascending"));
+    // Where there is little room, the order is short.
+    harness.press("space").resize(50, 10);
+    assert!(harness.shows("by tries ▴"), "{}", harness.screen());
 }

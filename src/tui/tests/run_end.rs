@@ -1,6 +1,6 @@
 //! The end of a run: card, header, notification and the last line.
 
-use super::fixtures::{failing, gpus, running, summary};
+use super::fixtures::{failing, gpus, many, running, summary};
 use super::harness::Harness;
 use crate::protocol::FromEngine;
 use crate::protocol::event::Event;
@@ -45,7 +45,7 @@ fn the_last_line_is_about_a_run_of_this_window() {
     harness.refresh();
     assert!(!quits(&harness), "the run is not summed up yet");
     end(&mut harness, Ending::Stopped, counts(3, 0, 14));
-    let said = Effect::Quit(Some("run stopped (14 left) after 20 s: 3 done, 0 failed".into()));
+    let said = Effect::Quit(Some("run stopped after 20 s: 3 done, 0 failed, 14 queued".into()));
     assert!(harness.effects.contains(&said), "{:?}", harness.effects);
 }
 
@@ -72,6 +72,32 @@ fn the_card_says_what_was_done_what_failed_and_what_is_next() {
 }
 
 #[test]
+fn a_card_tells_the_failures_of_this_run_from_older_ones() {
+    let again = Counts { resumed: 82, failed_before: 1, ..counts(83, 1, 0) };
+    let mut harness = ended(80, 24, Ending::Finished, again);
+    assert!(harness.shows("failed    0 in this run, 1 in all"), "{}", harness.screen());
+    harness.press("esc q");
+    let said = "run finished in 20 s: 1 done, 0 failed in this run; 83 done, 1 failed in all";
+    assert_eq!(harness.effects.last(), Some(&Effect::Quit(Some(said.into()))));
+}
+
+#[test]
+fn a_window_with_nothing_left_says_so_and_names_the_next_key() {
+    let opened = |failed: usize| {
+        let mut harness = running(80, 24, many(9), gpus(0));
+        harness.table.rows.iter_mut().for_each(|row| row.state = RowState::Done);
+        harness.table.rows.iter_mut().take(failed).for_each(|row| row.state = RowState::Failed);
+        harness.snapshot.phase = Phase::Waiting;
+        harness.table_changed();
+        harness.refresh();
+        assert!(!harness.shows("ready to start") && !harness.shows("s start"), "{}", harness.screen());
+        harness.screen().lines().next().unwrap().to_owned()
+    };
+    let (done, failed) = (opened(0), opened(1));
+    assert!(done.contains("○ all done: e export") && failed.contains("○ 1 failed: R retry"), "{done}\n{failed}");
+}
+
+#[test]
 fn the_header_tells_finished_from_stopped_and_failed() {
     let head = |harness: &Harness| harness.screen().lines().next().unwrap().to_owned();
     let mut finished = ended(120, 40, Ending::Finished, counts(83, 4, 0));
@@ -81,7 +107,7 @@ fn the_header_tells_finished_from_stopped_and_failed() {
     assert!(head(&finished).contains("○ finished, 1 queued"), "{}", head(&finished));
     let stopped = ended(120, 40, Ending::Stopped, counts(83, 4, 14));
     let left = stopped.snapshot.counts.unfinished();
-    assert!(head(&stopped).contains(&format!("○ stopped ({left} left)")), "{}", head(&stopped));
+    assert!(head(&stopped).contains(&format!("○ stopped, {left} queued")), "{}", head(&stopped));
     let failed = ended(120, 40, Ending::Failed, counts(83, 4, 14));
     assert!(head(&failed).contains("○ failed"), "{}", head(&failed));
 }

@@ -24,7 +24,7 @@ fn a_run_that_ends_can_only_be_stopped_at_once() {
     harness.press("S");
     assert!(harness.question().starts_with("The run ends after the 4 videos in progress"));
     assert!(!harness.shows("s  after"), "{}", harness.screen());
-    harness.press("n");
+    harness.press("x");
     assert_eq!(harness.last_command(), &Command::Stop { now: true });
     phase(&mut harness, Phase::Stopping);
     harness.press("S");
@@ -60,16 +60,120 @@ fn a_video_that_is_excluded_when_done_has_a_sign_in_its_row() {
 }
 
 #[test]
+fn a_video_that_waits_on_its_device_for_another_one_is_the_next() {
+    let harness = running(120, 40, failing(), gpus(1));
+    let rows: Vec<String> =
+        harness.screen().lines().filter(|line| line.contains("on cuda:0")).map(str::to_owned).collect();
+    assert!(rows[0].contains("20 %") && rows[1].contains("▶ next") && rows[1].contains("next on cuda:0"), "{rows:#?}");
+    assert!(harness.screen().contains("▶ running 2"));
+}
+
+#[test]
+fn seeded_weights_are_named_in_full_words_at_80_columns() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    let crate::tui::app::Connection::Up(welcome) = &mut harness.app.connection else { panic!() };
+    welcome.synthetic_weights = true;
+    for dataset in ["hacs", "a_dataset_with_a_very_long_name_that_does_not_fit"] {
+        let crate::tui::app::Connection::Up(welcome) = &mut harness.app.connection else { panic!() };
+        welcome.dataset = dataset.into();
+        let head = harness.screen().lines().next().unwrap().to_owned();
+        assert!(head.contains("  seeded weights ") || head.contains("  seeded "), "{head}");
+        assert!(!head.contains("seeded w…"), "{head}");
+    }
+}
+
+#[test]
+fn the_footer_offers_a_scan_where_a_file_is_missing() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    assert!(harness.line("? help").contains("r retry") && !harness.line("? help").contains("rescan"));
+    harness.press("f m enter");
+    let footer = harness.line("? help");
+    assert!(footer.contains("f5 rescan") && !footer.contains("r retry"), "{footer}");
+    // Marked videos are what the keys are for.
+    harness.press("space");
+    assert!(harness.line("? help").contains("retry 1 marked"));
+}
+
+#[test]
+fn footers_say_what_keys_do() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    for (keys, footer) in [
+        ("f f", "space on or off  enter show these  esc cancel"),
+        ("T j", "enter use this theme  esc keep the old one  j k preview"),
+        ("S", "enter choose  esc cancel  j k move"),
+        ("? / d o enter", "/ search  esc all keys  j k scroll"),
+    ] {
+        harness.press(keys);
+        let last = harness.screen().lines().last().unwrap().trim().to_owned();
+        assert_eq!(last, footer, "{keys}");
+        harness.press("esc esc");
+        assert!(harness.app.modals.is_empty());
+    }
+}
+
+#[test]
+fn the_start_of_a_sequence_names_the_keys_that_complete_it() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    harness.press("g");
+    assert_eq!(harness.screen().lines().last().unwrap().trim(), "g g first");
+}
+
+#[test]
+fn menus_mark_choices_with_boxes_and_words() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    harness.press("f f");
+    assert!(harness.shows("f  [x] ✘ failed") && harness.shows("m  [ ] ? missing"), "{}", harness.screen());
+    harness.press("esc o");
+    assert!(harness.shows("s  state, ascending (now)"), "{}", harness.screen());
+    harness.press("esc T");
+    assert!(harness.shows("terminal (now)"));
+}
+
+#[test]
+fn messages_name_keys_instead_of_commands() {
+    let mut harness = harness();
+    harness.event(Event::Paused);
+    assert!(harness.app.log.shown_text().contains("paused; s resumes"));
+    harness.snapshot.reason = Some("it is gone; if its path is wrong, quit and correct `root`".into());
+    harness.snapshot.held_by = Some(crate::protocol::snapshot::Folder::Dataset);
+    phase(&mut harness, Phase::Starting);
+    harness.press("s");
+    assert!(harness.has_toast("if its path is wrong, change it in the settings (,)"), "{:?}", harness.app.toasts);
+    harness.log = vec![crate::protocol::LogLine {
+        time: "2026-11-24T14:02:11Z".into(),
+        level: crate::protocol::words::Level::Info,
+        text: "3 videos not exported during the run; `reeldeck export` exports the rest".into(),
+    }];
+    harness.connect();
+    assert!(harness.app.log.shown_text().contains("; e exports the rest"), "also lines from the log file");
+}
+
+#[test]
+fn a_log_filter_without_matches_says_how_to_see_more() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    harness.press("5 /").type_text("cuda:2").press("enter");
+    assert!(harness.shows("batch 8 → 4 on cuda:2") && !harness.shows("4524 frames"));
+    harness.press("/").type_text("xyz").press("enter");
+    assert!(
+        harness.shows("no matching lines here; esc shows all lines, o opens the whole log"),
+        "{}",
+        harness.screen()
+    );
+    harness.press("esc");
+    assert!(harness.shows("4524 frames"));
+}
+
+#[test]
 fn a_check_of_checked_files_is_not_started_and_the_end_of_a_check_is_reported() {
     let mut checked = running(120, 40, many(90), gpus(1));
     checked.press("c");
-    assert!(checked.commands.is_empty() && checked.has_toast("all 90 files are checked already; C checks them again"));
+    assert!(checked.commands.is_empty() && checked.has_toast("all 90 videos are checked already; C checks them again"));
     let mut harness = harness();
     harness.snapshot.scan = Some(ScanState { deep: true, done: 1, all: 137 });
     harness.refresh();
     harness.snapshot.scan = None;
     harness.refresh();
-    assert!(harness.has_toast("deep check: 137 videos, 3 corrupt"), "{:?}", harness.app.toasts);
+    assert!(harness.has_toast("deep check of 137 videos finished; 3 corrupt in all"), "{:?}", harness.app.toasts);
 }
 
 #[test]
@@ -103,7 +207,13 @@ fn new_settings_wait_until_the_user_starts_a_run() {
     phase(&mut harness, Phase::Waiting);
     harness.advance(60_000);
     assert!(harness.commands.is_empty() && harness.effects.is_empty(), "{:?}", harness.effects);
+    // The engine still exports the last run, with its settings.
+    harness.snapshot.exporting = true;
+    harness.refresh();
     harness.press("s");
+    assert!(harness.commands.is_empty() && harness.has_toast("as soon as the export is over"));
+    harness.snapshot.exporting = false;
+    harness.refresh();
     assert_eq!(harness.last_command(), &Command::Leave);
     let Some(Effect::Reopen(new)) = harness.effects.last() else { panic!("{:?}", harness.effects) };
     assert_eq!(new.then, Some(Command::Start));
@@ -138,12 +248,16 @@ fn missing_weights_lead_to_the_settings() {
     harness.snapshot.phase = Phase::Waiting;
     harness.snapshot.needs = Some("extraction needs weights: no such file\n".into());
     harness.refresh();
-    assert!(harness.shows("○ no weights: , settings") && !harness.shows("ready to start"), "{}", harness.screen());
+    assert!(harness.shows("○ no weights: press s") && !harness.shows("ready to start"), "{}", harness.screen());
     assert!(harness.app.log.window(1_000).0.iter().any(|line| line.text.contains("extraction needs weights")));
     harness.press("s");
     assert!(harness.commands.is_empty(), "the engine would refuse it");
-    assert!(harness.shows("extraction needs weights") && harness.shows(", settings"), "{}", harness.screen());
+    assert!(harness.shows("Extraction needs weights: no such file."), "{}", harness.screen());
     harness.press(",");
     assert_eq!(harness.effects.last(), Some(&Effect::ReadSettings));
+    for (keys, effect) in [("s t", Effect::UseWeights("seeded")), ("s r", Effect::UseSettings(vec![]))] {
+        harness.press(keys);
+        assert_eq!(harness.effects.last(), Some(&effect));
+    }
     assert!(harness.app.modals.is_empty());
 }

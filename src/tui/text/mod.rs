@@ -8,7 +8,8 @@ use unicode_width::UnicodeWidthStr;
 
 mod units;
 
-pub(super) use units::{bytes, bytes_of, clock, count, duration, number, percent, plural, rate, share};
+pub(super) use crate::out::duration;
+pub(super) use units::{bytes, bytes_of, clock, count, number, percent, plural, rate, share};
 
 /// Shown for an unknown value.
 pub(super) const UNKNOWN: &str = "–";
@@ -50,6 +51,16 @@ pub(super) fn sanitized(text: &str) -> Cow<'_, str> {
 /// The character joins the one before it.
 fn combines(c: char) -> bool {
     format!(" {c}").graphemes(true).count() == 1
+}
+
+/// `host/…/file` for a long URL; any other text as it is.
+pub(super) fn short_address(text: &str) -> String {
+    let short = text.split_once("://").and_then(|(_, rest)| {
+        let (host, path) = rest.split_once('/')?;
+        let (_, name) = path.rsplit_once('/')?;
+        Some(format!("{host}/…/{name}"))
+    });
+    short.unwrap_or_else(|| text.to_owned())
 }
 
 /// Shortens the text to `room` columns, with `ellipsis` at the end.

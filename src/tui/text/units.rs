@@ -68,26 +68,6 @@ pub(crate) fn clock(seconds: f64) -> String {
     }
 }
 
-/// A duration: `12 ms`, `2.9 s`, `31 s`, `3 m 5 s`, `2 h 14 m`, `3 d 4 h`.
-pub(crate) fn duration(seconds: f64) -> String {
-    if !seconds.is_finite() || seconds < 0.0 {
-        return UNKNOWN.into();
-    }
-    if seconds < 0.9995 {
-        return format!("{:.0} ms", seconds * 1000.0);
-    }
-    if seconds < 9.95 {
-        return format!("{seconds:.1} s");
-    }
-    let s = seconds.round().min(1e12) as u64;
-    match s {
-        0..60 => format!("{s} s"),
-        60..3600 => format!("{} m {} s", s / 60, s % 60),
-        3600..86_400 => format!("{} h {} m", s / 3600, s / 60 % 60),
-        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
-    }
-}
-
 /// Three significant digits: `0.12`, `9.2`, `812`, `1,204`.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -142,10 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn times_and_durations_are_readable() {
+    fn positions_are_shown_as_on_a_clock() {
         assert_eq!([0.0, 151.2, 3723.0, -1.0, f64::NAN].map(clock), ["0:00", "2:31", "1:02:03", "–", "–"]);
-        let durations = [0.012, 0.9996, 2.94, 30.6, 59.7, 185.0, 8040.0, 273_600.0].map(duration);
-        assert_eq!(durations, ["12 ms", "1.0 s", "2.9 s", "31 s", "1 m 0 s", "3 m 5 s", "2 h 14 m", "3 d 4 h"]);
     }
 
     #[test]

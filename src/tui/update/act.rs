@@ -16,7 +16,7 @@ use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal};
 use crate::tui::pane::Pane;
 use crate::tui::reopening::NewSettings;
 use crate::tui::text;
-use crate::tui::unavailable_reason;
+use crate::tui::{unavailable_reason, weights};
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     use Action as A;
@@ -174,7 +174,9 @@ fn start_pause(app: &mut App, effects: &mut Vec<Effect>) {
         Some(Phase::Running) => app.command(PendingRequest::Command, Command::Pause, effects),
         Some(Phase::Paused) => app.command(PendingRequest::Command, Command::Resume, effects),
         Some(Phase::Waiting | Phase::Idle) => match app.snapshot().and_then(|snapshot| snapshot.needs.clone()) {
-            Some(needs) if app.new_settings == NewSettings::None => app.notice_about_settings("No weights", needs),
+            Some(needs) if app.new_settings == NewSettings::None => {
+                app.modals.push(Modal::Menu(weights::menu(&app.keymap, &needs)))
+            }
             _ => app.command(PendingRequest::Command, Command::Start, effects),
         },
         _ => {}
@@ -247,7 +249,7 @@ fn export_menu() -> Menu {
         let order = CommandGroup::single(Command::Export { formats: vec![name.clone()] });
         MenuItem::new(key, format!("{name:4} {what}"), MenuAction::Send(order))
     };
-    let text = "Exports the finished videos; missing.txt lists the others.";
+    let text = "Exports the finished videos. missing.txt lists videos without a feature.";
     Menu::new("Export", text, formats.into_iter().map(item).collect())
 }
 
@@ -261,6 +263,6 @@ fn theme_menu(app: &App) -> Menu {
     };
     let items: Vec<MenuItem> = THEMES.into_iter().enumerate().map(item).collect();
     let selected = items.iter().position(|item| item.checked == Some(true)).unwrap_or(0);
-    let menu = Menu::new("Theme", "Moving the cursor shows each one.", items);
+    let menu = Menu::new("Theme", "Move the cursor to preview a theme.", items);
     Menu { selected, theme_before: Some(app.options.theme), ..menu }
 }

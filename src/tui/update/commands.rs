@@ -89,14 +89,18 @@ pub(super) fn stop_menu(app: &App) -> Menu {
     let videos = in_progress(app);
     let stop = |now| MenuAction::Send(CommandGroup::single(Command::Stop { now }));
     let mut items = vec![
-        MenuItem::new('n', format!("now; {videos} will be done again"), stop(true)),
-        MenuItem::new('c', "cancel", MenuAction::Close),
+        MenuItem::new('x', format!("now; {videos} will be done again"), stop(true)),
+        MenuItem::new('n', "cancel", MenuAction::Close),
     ];
     if app.phase() == Some(Phase::Finishing) {
         return Menu::new("Stop the run", format!("The run ends after {videos}."), items);
     }
-    items.insert(0, MenuItem::new('s', format!("after {videos}"), stop(false)));
-    Menu::new("Stop the run", "Finished videos stay finished; the next start continues from there.", items)
+    let after = match app.phase() {
+        Some(Phase::Paused) => format!("resume, and stop after {videos}"),
+        _ => format!("after {videos}"),
+    };
+    items.insert(0, MenuItem::new('s', after, stop(false)));
+    Menu::new("Stop the run", "Finished videos are kept. The next run continues from there.", items)
 }
 
 fn in_progress(app: &App) -> String {
@@ -124,8 +128,8 @@ pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
     let items = vec![
         MenuItem::new('d', format!("detach: the run continues{attach}"), MenuAction::Detach),
         MenuItem::new('s', format!("stop after {videos}, then quit"), MenuAction::StopAndQuit { now: false }),
-        MenuItem::new('n', format!("stop now; {videos} will be done again"), MenuAction::StopAndQuit { now: true }),
-        MenuItem::new('c', "cancel", MenuAction::Close),
+        MenuItem::new('x', format!("stop now; {videos} will be done again"), MenuAction::StopAndQuit { now: true }),
+        MenuItem::new('n', "cancel", MenuAction::Close),
     ];
     app.modals.push(Modal::Menu(Menu::new("Quit", text, items)));
 }
@@ -145,5 +149,5 @@ pub(super) fn stop_and_quit(app: &mut App, now: bool, effects: &mut Vec<Effect>)
     app.command(PendingRequest::Command, Command::Stop { now }, effects);
     app.quit_when_idle = true;
     let quit = app.keymap.key_text(Action::Quit);
-    app.say(Level::Info, format!("quitting when the run is over; `{quit}` quits now, and the run ends by itself"));
+    app.say(Level::Info, format!("quitting when the run is over; {quit} quits now, and the run ends by itself"));
 }

@@ -12,7 +12,7 @@ use crate::tui::app::{App, Connection, Dirty, PendingRequest, TimedSnapshot};
 use crate::tui::classes::findings_of;
 use crate::tui::device_history::{self, DeviceHistory};
 use crate::tui::modal::Modal;
-use crate::tui::{run_end, text};
+use crate::tui::{run_end, text, weights, window_words};
 
 /// The number of log lines that are requested after connecting.
 const LOG_LINES: usize = 500;
@@ -60,7 +60,8 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
     }
 }
 
-fn message(app: &mut App, message: FromEngine, effects: &mut Vec<Effect>) {
+fn message(app: &mut App, mut message: FromEngine, effects: &mut Vec<Effect>) {
+    window_words::received(&app.keymap, &mut message);
     match message {
         FromEngine::Event { line } => event(app, &line),
         FromEngine::Snapshot { snapshot, .. } => self::snapshot(app, snapshot, effects),
@@ -137,7 +138,7 @@ fn error(app: &mut App, id: u64, message: String, effects: &mut Vec<Effect>) {
         }
         Some(PendingRequest::Command | PendingRequest::UndoableCommand | PendingRequest::PartialCommand) => {
             if app.snapshot().is_some_and(|snapshot| snapshot.needs.as_ref() == Some(&message)) {
-                return app.notice_about_settings("No weights", message);
+                return app.modals.push(Modal::Menu(weights::menu(&app.keymap, &message)));
             }
             // A long message does not fit into a toast.
             match message.len() > 120 || message.contains('\n') {
@@ -205,14 +206,14 @@ fn report_check(app: &mut App, snapshot: &Snapshot) {
     let what = if scan.deep { "deep check" } else { "quick check" };
     let corrupt = findings_of(&snapshot.findings, Finding::Corrupt);
     let videos = text::plural(scan.all as u64, "video", "videos");
-    app.report(Level::Info, format!("{what}: {videos}, {} corrupt", text::count(corrupt)));
+    app.report(Level::Info, format!("{what} of {videos} finished; {} corrupt in all", text::count(corrupt)));
 }
 
 /// Logs why an engine cannot extract, such as a failed download.
 fn report_needs(app: &mut App, snapshot: &Snapshot) {
     let before = app.snapshot().and_then(|before| before.needs.as_ref());
     if let Some(needs) = snapshot.needs.as_ref().filter(|needs| before != Some(needs)) {
-        let text = needs.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = weights::in_a_line(&app.keymap, needs);
         app.log.add_own(app.wall, Level::Problem, &text, &app.options.zone);
     }
 }
@@ -246,17 +247,9 @@ fn announce_end(app: &mut App, effects: &mut Vec<Effect>) {
 
 /// Adds an event to the log. Important ones are also shown as toasts.
 fn event(app: &mut App, line: &Line) {
-    let Some((level, mut text)) = describe(&line.event) else { return };
+    let Some((level, text)) = describe(&line.event) else { return };
+    let text = window_words::in_window(&app.keymap, &text).into_owned();
     app.touch(Dirty::Soon);
-    // In a window, keys do what signals and commands do elsewhere.
-    match &line.event {
-        Event::Stopping => {
-            let stop = app.keymap.key_text(Action::Stop);
-            text = format!("finishing the videos in progress; {stop} stops now");
-        }
-        Event::Paused => text = format!("paused; {} resumes", app.keymap.key_text(Action::StartPause)),
-        _ => {}
-    }
     let kind = match &line.event {
         Event::VideoFailed { retry_in_s: None, .. } => Some("failed"),
         Event::VideoFailed { .. } => Some("again"),

@@ -20,6 +20,7 @@ use super::setup::in_force::InForce;
 use super::setup::{self, Field};
 use super::table::TableQuery;
 use super::view::layout;
+use super::window_words::in_window;
 use crate::client::Overview;
 use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
@@ -52,6 +53,8 @@ pub(super) enum Msg {
     Engines(Overview),
     /// A text to show as a toast.
     Notify(String),
+    /// A text to show as a toast, and to keep in the log.
+    Report(String),
     /// The program that had the terminal has ended, with this problem.
     TerminalReturned(Option<String>),
     Still {
@@ -104,6 +107,8 @@ pub(super) enum Effect {
     Form(setup::Effect),
     /// Read the configuration again. The command line no longer decides on these fields.
     UseSettings(Vec<Field>),
+    /// Write this checkpoint into config.toml, and then the same.
+    UseWeights(&'static str),
     /// Close the window, and open it with new settings.
     Reopen(Box<Reopening>),
     /// Fetch a still of a file.
@@ -139,6 +144,7 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         Msg::Link(from) => link::handle(app, from, &mut effects),
         Msg::Engines(overview) => app.hear_engines(overview),
         Msg::Notify(text) => app.say(Level::Info, text),
+        Msg::Report(text) => app.report(Level::Info, text),
         Msg::TerminalReturned(None) => app.touch(Dirty::Now),
         Msg::TerminalReturned(Some(problem)) => app.say(Level::Problem, problem),
         Msg::SettingsRead(in_force) => settings::read(app, in_force, &mut effects),
@@ -158,6 +164,7 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
             effects.push(Effect::Connect);
         }
         Msg::EngineStarted(Err(reason)) => {
+            let reason = in_window(&app.keymap, &reason).into_owned();
             (app.engine_starting, app.when_ready) = (false, None);
             app.starting_step.clear();
             app.connection = Connection::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
@@ -282,6 +289,9 @@ impl App {
     pub(super) fn command(&mut self, tag: PendingRequest, command: Command, effects: &mut Vec<Effect>) {
         if settings::comes_before(self, &command) {
             return settings::reopen(self, Some(command), effects);
+        }
+        if settings::waits_for_export(self, &command) {
+            return settings::remember(self, command);
         }
         self.ask(tag, |id| ToEngine::Command { id, command }, effects);
     }

@@ -282,6 +282,10 @@ fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
             app.options.theme = app.options.theme.with_colours_of(name);
             effects.push(Effect::KeepTheme(name));
         }
+        MenuAction::Settings => effects.push(Effect::ReadSettings),
+        MenuAction::UseWeights(checkpoint) => effects.push(Effect::UseWeights(checkpoint)),
+        MenuAction::ReadConfigAgain => effects.push(Effect::UseSettings(vec![])),
+        MenuAction::Show { title, text } => app.notice(title, text),
         MenuAction::Detach => {
             effects.push(Effect::Quit(run_end::exit_message(app)));
         }

@@ -12,13 +12,18 @@ use crate::tui::modal::Modal;
 use crate::tui::reopening::{NewSettings, Reopening};
 use crate::tui::setup::blocking::Answer;
 use crate::tui::setup::in_force::InForce;
+use crate::tui::setup::in_use::InUse;
 use crate::tui::setup::{self, Field, Setup};
+use crate::tui::window_words::in_window;
 
 /// Opens the form. Until its values are read nothing is shown, which takes a moment.
 pub(super) fn read(app: &mut App, read: Result<Box<InForce>, String>, effects: &mut Vec<Effect>) {
     match read {
         Ok(in_force) => {
             let (mut form, asked) = Setup::of_settings(app.keymap.clone(), setup::home(), *in_force);
+            let devices = app.snapshot().map(|snapshot| snapshot.devices.as_slice()).unwrap_or_default();
+            let devices = devices.iter().map(|device| device.device.as_str());
+            form.compare_with(app.welcome().map(|welcome| InUse::of(welcome, devices)));
             if app.snapshot().is_some_and(|snapshot| snapshot.needs.is_some()) {
                 form.focus_on(Field::Checkpoint);
             }
@@ -26,7 +31,7 @@ pub(super) fn read(app: &mut App, read: Result<Box<InForce>, String>, effects: &
             app.modals.push(Modal::Settings(Box::new(form)));
             carry_out(app, asked, effects);
         }
-        Err(why) => app.notice("The settings cannot be read", why),
+        Err(why) => app.notice("The settings cannot be read", in_window(&app.keymap, &why).into_owned()),
     }
 }
 
@@ -71,7 +76,10 @@ fn carry_out(app: &mut App, asked: Vec<setup::Effect>, effects: &mut Vec<Effect>
 /// The saved settings, or why they cannot be used.
 pub(super) fn saved(app: &mut App, saved: Result<Box<Reopening>, String>, effects: &mut Vec<Effect>) {
     match saved {
-        Err(why) => app.notice_about_settings("Saved, but the settings cannot be used", why),
+        Err(why) => {
+            let why = in_window(&app.keymap, &why).into_owned();
+            app.notice_about_settings("Saved, but the settings cannot be used", why);
+        }
         Ok(new) => {
             let changed = new.changed.clone();
             app.new_settings = NewSettings::Waiting(new);
@@ -83,8 +91,12 @@ pub(super) fn saved(app: &mut App, saved: Result<Box<Reopening>, String>, effect
     }
 }
 
-/// Opens the window again if the engine was gone before it could answer.
+/// Opens the window again if the engine was gone before it could answer, or if an export was in the way.
 pub(super) fn tick(app: &mut App, effects: &mut Vec<Effect>) {
+    let is_awaited = matches!(&app.new_settings, NewSettings::Waiting(new) if new.then.is_some());
+    if is_awaited && can_reopen(app) {
+        reopen(app, None, effects);
+    }
     if matches!((&app.new_settings, &app.connection), (NewSettings::Leaving(_), Connection::Gone { .. })) {
         reopen(app, None, effects);
     }
@@ -92,8 +104,27 @@ pub(super) fn tick(app: &mut App, effects: &mut Vec<Effect>) {
 
 /// Whether a command begins a run, for which new settings are used first.
 pub(super) fn comes_before(app: &App, command: &Command) -> bool {
-    let begins = matches!(command, Command::Start | Command::Redo { .. } | Command::Retry { .. });
-    begins && app.new_settings.wait() && can_reopen(app)
+    begins_run(command) && app.new_settings.wait() && can_reopen(app)
+}
+
+/// The same, but the engine still exports the last run.
+pub(super) fn waits_for_export(app: &App, command: &Command) -> bool {
+    let exports = app.snapshot().is_some_and(|snapshot| snapshot.exporting);
+    begins_run(command) && app.new_settings.wait() && exports && app.welcome().is_some() && !app.is_active()
+}
+
+/// Sends a command that begins a run as soon as the new settings are used.
+pub(super) fn remember(app: &mut App, command: Command) {
+    let (NewSettings::Waiting(mut new) | NewSettings::Refused(mut new)) = std::mem::take(&mut app.new_settings) else {
+        return;
+    };
+    new.then = Some(command);
+    app.new_settings = NewSettings::Waiting(new);
+    app.say(Level::Info, "the run starts with the new settings as soon as the export is over");
+}
+
+fn begins_run(command: &Command) -> bool {
+    matches!(command, Command::Start | Command::Redo { .. } | Command::Retry { .. })
 }
 
 fn can_reopen(app: &App) -> bool {
@@ -126,10 +157,10 @@ pub(super) fn left(app: &mut App, answer: Result<(), String>, effects: &mut Vec<
     match answer {
         Ok(()) => effects.push(Effect::Reopen(new)),
         Err(why) => {
-            let quit = app.keymap.key_text(Action::Quit);
+            let start = app.keymap.key_text(Action::StartPause);
             let text = format!(
-                "{} is saved and not in use yet, because the engine stays: {why}. Close the other windows, then start the run, \
-                 or leave with {quit} and start reeldeck again.",
+                "{} is saved and not in use yet, because the engine stays: {why}. Close the other windows, and press {start}: \
+                 the next run uses it.",
                 new.changed
             );
             app.new_settings = NewSettings::Refused(Box::new(Reopening { then: None, ..*new }));

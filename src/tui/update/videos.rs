@@ -13,7 +13,8 @@ use crate::tui::marks::{MAX_NAMED, MarkOperation, parts};
 use crate::tui::modal::{Menu, MenuAction, MenuItem, Modal, SeveralChoices};
 use crate::tui::pane::Pane;
 use crate::tui::text;
-use crate::tui::view::columns;
+use crate::tui::view::videos::direction;
+use crate::tui::view::{self, columns, layout};
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     use Action as A;
@@ -33,8 +34,8 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
             let sort = app.videos.sort();
             sort_by(app, Sort { descending: !sort.descending, ..sort });
         }
-        A::SortLeft => next_column(app, columns::SORTED.len() - 1),
-        A::SortRight => next_column(app, 1),
+        A::SortLeft => next_column(app, false),
+        A::SortRight => next_column(app, true),
         A::Retry => retry(app, effects),
         A::Exclude => exclude(app, effects),
         A::CopyName | A::CopyPath => copy(app, action == A::CopyPath, effects),
@@ -95,11 +96,19 @@ pub(super) fn sort_by(app: &mut App, sort: Sort) {
     app.videos.set_view(filter, sort);
 }
 
-fn next_column(app: &mut App, by: usize) {
+/// Sorts by the next visible column to the right, or to the left.
+fn next_column(app: &mut App, to_the_right: bool) {
     let sort = app.videos.sort();
-    let place = columns::SORTED.iter().position(|(column, ..)| *column == sort.by).unwrap_or(0);
-    if let Some((column, ..)) = columns::SORTED.get((place + by) % columns::SORTED.len()) {
-        sort_by(app, Sort { by: *column, descending: sort.descending });
+    let room = layout::current(app).videos.map_or(0, |area| usize::from(area.width.saturating_sub(2)));
+    let shown: Vec<Column> =
+        view::videos::columns(app, room).into_iter().filter_map(|(column, _)| column.header().1).collect();
+    let mut order: Vec<Column> = columns::SORTED.iter().map(|(column, ..)| *column).collect();
+    if !to_the_right {
+        order.reverse();
+    }
+    let place = order.iter().position(|column| *column == sort.by).unwrap_or(0);
+    if let Some(by) = order.iter().cycle().skip(place + 1).take(order.len()).find(|column| shown.contains(column)) {
+        sort_by(app, Sort { by: *by, ..sort });
     }
 }
 
@@ -134,13 +143,23 @@ fn sort_menu(app: &App) -> Menu {
     let sort = app.videos.sort();
     let item = |(column, key, name): &(Column, char, &str)| MenuItem {
         key: *key,
-        label: (*name).to_owned(),
+        label: match *column == sort.by {
+            true => format!("{name}, {}", direction(sort.descending)),
+            false => (*name).to_owned(),
+        },
         checked: Some(*column == sort.by),
         action: MenuAction::Sort(*column),
     };
     let selected = columns::SORTED.iter().position(|(column, ..)| *column == sort.by).unwrap_or(0);
     let items = columns::SORTED.iter().map(item).collect();
-    Menu { selected, ..Menu::new("Sort by", "Choose it again to reverse. Unknown values sort last.", items) }
+    Menu {
+        selected,
+        ..Menu::new(
+            "Sort by",
+            "Choose the same column again to reverse the order. Videos without a value come last.",
+            items,
+        )
+    }
 }
 
 /// Keys for the states, in the order of [`RowState::ALL`].
@@ -278,7 +297,7 @@ fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
     let queued = app.snapshot().map_or(0, |snapshot| snapshot.counts.queued as u64);
     let starts = !app.is_active() && (is_queued || app.phase() == Some(Phase::Idle));
     let others = queued.saturating_sub(if is_queued { target.count } else { 0 });
-    let group = CommandGroup {
+    let mut group = CommandGroup {
         commands: target.selects.into_iter().map(|select| Command::Redo { select }).collect(),
         unmark: target.from_marks,
         ..CommandGroup::default()
@@ -286,10 +305,14 @@ fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
     if starts && others > 0 {
         let (verb, others) =
             (if others == 1 { "is" } else { "are" }, text::plural(others, "other video", "other videos"));
-        let all = queued.max(target.count);
-        let first = format!("It begins with {}.", target.name);
+        let all = if is_queued { queued } else { queued.saturating_add(target.count) };
         let estimate = commands::time_estimate(app, all);
-        let question = format!("{others} {verb} queued, too, and the run extracts all of them. {first}{estimate}");
+        let again = if target.has_feature { " Existing features will be overwritten." } else { "" };
+        let question = format!(
+            "{others} {verb} also queued, and the run extracts all of them. It begins with {}.{again}{estimate}",
+            target.name
+        );
+        group.commands.push(Command::Start);
         let items = vec![
             MenuItem::new('y', format!("extract all {}", text::count(all)), MenuAction::Send(group)),
             MenuItem::new('n', "cancel", MenuAction::Close),
@@ -331,11 +354,13 @@ fn exclude_these(app: &mut App, target: &Target, back: bool, effects: &mut Vec<E
     if !all && target.count <= commands::MAX_WITHOUT_QUESTION {
         return commands::send(app, group, effects);
     }
-    let what = if back { "Include" } else { "Exclude, from this run and all later ones," };
     let later = if all { " This cannot be undone in one step." } else { "" };
-    let question = format!("{what} {}?{later}", target.name);
+    let question = match back {
+        true => format!("Include {} again?{later}", target.name),
+        false => format!("Exclude {} from this run and all later ones?{later}", target.name),
+    };
     let yes = if back { "yes, include them" } else { "yes, exclude them" };
-    app.modals.push(Modal::Menu(Menu::question("Exclude", question, yes, group)));
+    app.modals.push(Modal::Menu(Menu::question(if back { "Include" } else { "Exclude" }, question, yes, group)));
 }
 
 fn copy(app: &mut App, path: bool, effects: &mut Vec<Effect>) {

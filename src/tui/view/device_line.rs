@@ -57,7 +57,7 @@ pub(super) fn device_line(
     fit(&mut segments, room.saturating_sub(min_name_width));
     if working {
         let spare = room.saturating_sub(width(&segments));
-        let (text, role) = name(device);
+        let (text, role) = name(device, spare.min(40));
         let spans = vec![Span::styled(text::align_left(&text, spare.min(40), theme.ellipsis()), theme.style(role))];
         let place = segments.iter().position(|segment| segment.priority == 8).unwrap_or(segments.len());
         segments.insert(place, Segment { spans, priority: 9 });
@@ -104,12 +104,16 @@ fn model(detail: &str) -> String {
     short.split(',').next().unwrap_or_default().trim().to_owned()
 }
 
-fn name(device: &DeviceState) -> (String, Role) {
+/// The video that a device works on, and how many others it has. `room`: in columns.
+fn name(device: &DeviceState, room: usize) -> (String, Role) {
     let Some(job) = device.in_flight.first() else { return ("idle".into(), Role::Dim) };
     let file = job.video.split_once('/').map_or(job.video.as_str(), |(_, file)| file);
-    let more = device.in_flight.len() - 1;
-    let more = if more > 0 { format!(" +{more}") } else { String::new() };
-    (format!("{}{more}", text::sanitized(file)), Role::Base)
+    let file = text::sanitized(file);
+    let others = device.in_flight.get(1..).unwrap_or_default();
+    let next = if others.iter().all(InFlight::is_next) { " next" } else { "" };
+    let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
+    let long = format!("{file}{more}{}", if more.is_empty() { "" } else { next });
+    (if text::width(&long) <= room { long } else { format!("{file}{more}") }, Role::Base)
 }
 
 fn status(theme: &Theme, device: &DeviceState, room: usize) -> Segment {

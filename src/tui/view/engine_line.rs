@@ -50,10 +50,10 @@ fn state(facts: &Facts<'_>, is_own: bool) -> (String, Role) {
     if let Some(silence) = facts.silence {
         return (format!("silent for {}", text::duration(silence.as_secs_f64().floor())), Role::Warn);
     }
-    let Some(snapshot) = facts.snapshot else { return ("an older version: no report".into(), Role::Dim) };
+    let Some(snapshot) = facts.snapshot else { return ("an older version, which reports nothing".into(), Role::Dim) };
     match snapshot.phase {
         Phase::Running => ("running".into(), Role::Good),
-        Phase::Waiting if is_own => ("this window, follows the run".into(), Role::Dim),
+        Phase::Waiting if is_own => ("this window; follows the run".into(), Role::Dim),
         Phase::Waiting => ("follows the run".into(), Role::Dim),
         Phase::Idle if snapshot.exporting => ("exporting".into(), Role::Active),
         Phase::Idle => ("has finished".into(), Role::Dim),

@@ -5,13 +5,15 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::line;
+use crate::protocol::row::{Row, RowState};
 use crate::protocol::snapshot::Phase;
 use crate::tui::action::Action;
 use crate::tui::app::App;
-use crate::tui::keymap::Binding;
+use crate::tui::keymap::{Binding, Context};
 use crate::tui::keys::Keys;
 use crate::tui::modal::Modal;
 use crate::tui::pane::Pane;
+use crate::tui::run_end;
 use crate::tui::text;
 use crate::tui::theme::Role;
 use crate::tui::unavailable_reason::unavailable_reason;
@@ -62,7 +64,7 @@ fn placed(app: &App, room: usize) -> Vec<(usize, Offer)> {
 }
 
 fn offered(app: &App) -> Vec<Offer> {
-    let fixed = |pairs: &[(&str, &str)]| {
+    let fixed = |pairs: &[(&str, &str)]| -> Vec<Offer> {
         let offer = |(key, word): &(&str, &str)| Offer {
             key: (*key).to_owned(),
             word: (*word).to_owned(),
@@ -75,10 +77,16 @@ fn offered(app: &App) -> Vec<Offer> {
         Some(Modal::Filter { .. }) => return fixed(&[("enter", "apply"), ("esc", "cancel"), ("up down", "move")]),
         Some(Modal::Palette { .. }) => return fixed(&[("enter", "run"), ("esc", "close"), ("up down", "choose")]),
         Some(Modal::Menu(menu)) if menu.several.is_some() => {
-            return fixed(&[("space", "on or off"), ("enter", "show these"), ("esc", "undo")]);
+            return fixed(&[("space", "on or off"), ("enter", "show these"), ("esc", "cancel")]);
         }
-        Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "close"), ("j k", "move")]),
+        Some(Modal::Menu(menu)) if menu.theme_before.is_some() => {
+            return fixed(&[("enter", "use this theme"), ("esc", "keep the old one"), ("j k", "preview")]);
+        }
+        Some(Modal::Menu(_)) => return fixed(&[("enter", "choose"), ("esc", "cancel"), ("j k", "move")]),
         Some(Modal::Help { typing: true, .. }) => return fixed(&[("enter", "keep the search"), ("esc", "all keys")]),
+        Some(Modal::Help { search, .. }) if !search.text().is_empty() => {
+            return fixed(&[("/", "search"), ("esc", "all keys"), ("j k", "scroll")]);
+        }
         Some(Modal::Help { .. }) => return fixed(&[("/", "search"), ("esc", "close"), ("j k", "scroll")]),
         Some(Modal::Notice { offers_settings: true, .. }) => {
             let key = app.keymap.key_text(Action::Settings);
@@ -88,9 +96,20 @@ fn offered(app: &App) -> Vec<Offer> {
         // The details and the settings show their keys in their frame. The card leaves the keys of the pane in force.
         Some(Modal::Details(_) | Modal::Settings(_) | Modal::RunEnd) | None => {}
     }
+    let mut offers: Vec<Offer> = vec![];
+    if matches!(app.modals.last(), Some(Modal::RunEnd)) {
+        offers = fixed(&[("esc", "close")]);
+    }
     if !app.pending_keys.is_empty() {
-        let keys: Vec<String> = app.pending_keys.iter().map(ToString::to_string).collect();
-        return fixed(&[(&keys.join(" "), "…")]);
+        let follows = app.keymap.continued(app.context(), &app.pending_keys);
+        return follows
+            .map(|(line, keys)| Offer {
+                key: keys.to_string(),
+                word: line.short.to_owned(),
+                is_available: true,
+                action: Some(line.action),
+            })
+            .collect();
     }
     let offer = |(line, keys): (&Binding, &Keys)| Offer {
         key: keys.to_string(),
@@ -99,8 +118,29 @@ fn offered(app: &App) -> Vec<Offer> {
         action: Some(line.action),
     };
     let is_ending = matches!(app.phase(), Some(Phase::Finishing | Phase::Stopping));
-    let is_offered = |(line, _): &(&Binding, &Keys)| !(is_ending && line.action == Action::StartPause);
-    app.keymap.footer(app.context()).into_iter().filter(is_offered).map(offer).collect()
+    let nothing_left = app.snapshot().is_some_and(|snapshot| run_end::nothing_left(app, snapshot).is_some());
+    // Instead of extracting a video that is not there, the user looks for it.
+    let rescans = app.context() == Context::Videos && app.marks.is_empty() && lacks_file(app);
+    let is_offered = |(line, _): &(&Binding, &Keys)| match line.action {
+        Action::StartPause => !is_ending && !nothing_left,
+        Action::Retry => !rescans,
+        _ => true,
+    };
+    let mut bindings: Vec<_> = app.keymap.footer(app.context()).into_iter().filter(is_offered).collect();
+    if rescans {
+        bindings.sort_by_key(|(line, _)| if line.action == Action::Rescan { RESCAN_RANK } else { line.footer });
+    }
+    offers.extend(bindings.into_iter().map(offer));
+    offers
+}
+
+/// The rank of a scan where it helps: that of the key for extracting again.
+const RESCAN_RANK: u8 = 20;
+
+/// There is no video under the cursor, or its file is not there or cannot be used.
+fn lacks_file(app: &App) -> bool {
+    let has_file = |row: &Row| !matches!(row.state, RowState::Missing | RowState::Refused | RowState::Ignored);
+    !app.videos.current().is_some_and(has_file)
 }
 
 /// The description of an action in the current state.

@@ -44,10 +44,16 @@ fn names(app: &App, room: usize) -> Vec<Span<'static>> {
         text::sanitized(&shown(&welcome.out).to_string())
     );
     let used = 10 + text::width(&dataset) + 1;
-    spans.push(Span::styled(format!(" {dataset}"), theme.style(Role::Base)));
-    if welcome.synthetic_weights {
-        spans.push(Span::styled("  seeded weights", theme.style(Role::Warn)));
-    }
+    let warning = match welcome.synthetic_weights {
+        false => "",
+        true if used + 16 <= room => "  seeded weights",
+        true => "  seeded",
+    };
+    // The warning is more important than the end of a long name.
+    let name_room = room.saturating_sub(11 + text::width(warning));
+    let name = text::truncate(&dataset, name_room, theme.ellipsis()).into_owned();
+    spans.push(Span::styled(format!(" {name}"), theme.style(Role::Base)));
+    spans.push(Span::styled(warning, theme.style(Role::Warn)));
     if used + text::width(&paths) + 18 < room {
         spans.push(Span::styled(paths, theme.style(Role::Dim)));
     }
@@ -90,15 +96,17 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         .filter(|_| snapshot.phase == Phase::Starting && snapshot.held_by.is_none())
         .map(text::sanitized);
     let idle_word = app.snapshot().map(run_end::idle_word).unwrap_or_default();
+    let nothing_left = run_end::nothing_left(app, snapshot);
     let what = match &step {
         Some(step) => step.as_ref(),
         None if idle && snapshot.exporting => "exporting",
         None if snapshot.phase == Phase::Idle => &idle_word,
+        None if let Some(next) = &nothing_left => next,
         None => phase_word(snapshot),
     };
     let lacks_weights = idle && app.snapshot().is_some_and(|snapshot| snapshot.needs.is_some());
     let (what, role) = match lacks_weights && !snapshot.exporting {
-        true => (format!("no weights: {} settings", app.keymap.key_text(Action::Settings)), Role::Warn),
+        true => (format!("no weights: press {}", app.keymap.key_text(Action::StartPause)), Role::Warn),
         false => (what.to_owned(), role),
     };
     let mut spans = vec![say(format!(" {glyph} {what}"), role)];
@@ -188,8 +196,10 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
     let rate = rates(app);
-    let videos = RowState::ALL.into_iter().filter(|state| state.is_video());
-    let all = format!("of {} ", text::count(videos.map(|state| count_of(&snapshot.states, state)).sum()));
+    // As everywhere, a video is a file: missing ones are counted apart.
+    let videos = RowState::ALL.into_iter().filter(|state| state.is_video() && *state != RowState::Missing);
+    let all = videos.map(|state| count_of(&snapshot.states, state)).sum();
+    let (short, all) = (format!("of {} ", text::count(all)), format!("of {} ", text::plural(all, "video", "videos")));
     // These are always shown, so that the line does not jump when the first one appears.
     let always = |state| matches!(state, RowState::Done | RowState::Running | RowState::Failed);
     let mut of_states = snapshot.states;
@@ -205,28 +215,31 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let found = Finding::ALL.into_iter().filter(|finding| *finding != Finding::Unchecked || !app.is_active());
     let found = found.map(|finding| (theme.finding(finding), findings_of(&snapshot.findings, finding), false));
     let counted: Vec<_> = states.chain(found).filter(|(_, count, always)| *count > 0 || *always).collect();
-    let shown = |words: usize, entries: usize| -> Vec<Span<'static>> {
+    // `of_zeros`: zeros have words, too.
+    let shown = |words: usize, of_zeros: bool, entries: usize| -> Vec<Span<'static>> {
         let span = |(place, (shown, count, _)): (usize, &(StateStyle, u64, bool))| {
             let style = if *count == 0 { theme.style(Role::Dim) } else { shown.style };
-            let word = if place < words { format!(" {}", shown.word) } else { String::new() };
+            let word =
+                if place < words && (of_zeros || *count > 0) { format!(" {}", shown.word) } else { String::new() };
             Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(*count)), style)
         };
         let mut spans: Vec<_> = counted.iter().take(entries).enumerate().map(span).collect();
         if entries < counted.len() {
-            spans.push(Span::styled(theme.ellipsis(), theme.style(Role::Dim)));
+            spans.push(Span::styled(format!("{} ", theme.ellipsis()), theme.style(Role::Dim)));
         }
         spans
     };
     let width = |spans: &[Span<'_>]| spans.iter().map(|span| text::width(&span.content)).sum::<usize>();
-    let fits = |words: usize, entries: usize| width(&shown(words, entries)) + text::width(&all) <= room;
+    let fits = |spans: &Vec<Span<'_>>| width(spans) + text::width(&short) <= room;
     // As many have words as fit, the most important ones first. Help explains the glyphs, and the filter counts all states.
     let entries = counted.len();
     let least = if room >= 60 { entries.min(4) } else { 0 };
-    let spans = match (least..=entries).rev().find(|words| fits(*words, entries)) {
-        Some(words) => shown(words, entries),
-        None => shown(least, (0..=entries).rev().find(|entries| fits(least, *entries)).unwrap_or(0)),
-    };
-    let mut right = all;
+    let words = |of_zeros: bool| (least..=entries).rev().map(move |words| (words, of_zeros, entries));
+    let fewer = (0..entries).rev().map(|entries| (least, false, entries));
+    let mut choices = words(true).chain(words(false)).chain(fewer);
+    let spans = choices.by_ref().map(|(words, of_zeros, entries)| shown(words, of_zeros, entries)).find(fits);
+    let spans = spans.unwrap_or_default();
+    let mut right = if width(&spans) + text::width(&all) < room { all } else { short };
     if width(&spans) + text::width(&right) + text::width(&rate) < room {
         right = format!("{rate}{right}");
     }

@@ -195,20 +195,20 @@ fn meaning(state: RowState) -> &'static str {
         RowState::Missing => "in the manifest but not on disk",
         RowState::Refused => "looks like a video but cannot be used; the reason says why",
         RowState::Stale => "the file has changed since its feature was made",
-        RowState::Running => "being extracted",
+        RowState::Running => "being extracted, or next on its device",
         RowState::Queued => "waiting to be extracted",
         RowState::Done => "its feature exists",
         RowState::Excluded => "excluded by you",
         RowState::LeftOut => "not part of this run: beyond the limit",
-        RowState::Ignored => "no video, or an incomplete download",
+        RowState::Ignored => "not a video, or an incomplete download",
     }
 }
 
 fn meaning_of_finding(finding: Finding) -> &'static str {
     match finding {
-        Finding::Corrupt => "no usable frames, or beyond a limit",
-        Finding::Damaged => "its feature file is damaged; the next run makes it again",
-        Finding::WrongDuration => "another length than the manifest says",
+        Finding::Corrupt => "no usable frames, or over a limit",
+        Finding::Damaged => "its feature file is damaged; the next run extracts it again",
+        Finding::WrongDuration => "its length differs from the manifest",
         Finding::Duplicate => "on disk more than once",
         Finding::Degraded => "some frames are lost or concealed",
         Finding::Unlisted => "on disk but not in the manifest",

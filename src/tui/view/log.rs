@@ -8,6 +8,7 @@ use super::videos::{filter_title, typing};
 use super::{line, pane};
 use crate::dataset::shown;
 use crate::protocol::words::Level;
+use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::pane::Pane;
 use crate::tui::text;
@@ -26,14 +27,18 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     title.extend(spans);
     let right = match app.log.is_at_end() {
         true => vec![Span::styled(file(app, area), theme.style(Role::Dim))],
-        false => vec![Span::styled(" older lines ", theme.style(Role::Warn))],
+        false => vec![Span::styled(" scrolled back ", theme.style(Role::Warn))],
     };
     let inner = pane(app, Pane::Log, title, right, area, buffer);
     let room = usize::from(inner.width);
     let (lines, cursor) = app.log.window(inner.height.into());
     if lines.is_empty() && inner.height > 0 {
-        let why = if app.log.is_empty() { "nothing logged yet" } else { "no matching lines" };
-        buffer.set_string(inner.x, inner.y, text::truncate(why, room, theme.ellipsis()), theme.style(Role::Dim));
+        let [back, whole] = [Action::Back, Action::ShowLog].map(|action| app.keymap.key_text(action));
+        let why = match app.log.is_empty() {
+            true => "nothing logged yet".to_owned(),
+            false => format!("no matching lines here; {back} shows all lines, {whole} opens the whole log"),
+        };
+        buffer.set_string(inner.x, inner.y, text::truncate(&why, room, theme.ellipsis()), theme.style(Role::Dim));
     }
     let blank = usize::from(inner.height).saturating_sub(lines.len());
     for (row, entry) in lines.into_iter().enumerate() {

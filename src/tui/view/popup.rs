@@ -7,10 +7,10 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
 
 use super::layout::popup;
-use super::{Styled, help, line, popup_frame, run_end, text_popup};
+use super::{Styled, footer, help, line, popup_frame, run_end, text_popup};
 use crate::tui::app::App;
 use crate::tui::input::Input;
-use crate::tui::keymap::Context;
+use crate::tui::keymap::{Binding, Context};
 use crate::tui::modal::{Menu, Modal};
 use crate::tui::palette::matching;
 use crate::tui::text;
@@ -47,6 +47,21 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             Modal::Notice { title, text, scroll, .. } => notice(app, title, text, scroll, area, buffer),
         };
     }
+    let is_page = |modal: &Modal| matches!(modal, Modal::Details(_) | Modal::Settings(_));
+    if let [below @ .., top] = app.modals.as_slice()
+        && below.iter().any(is_page)
+        && !is_page(top)
+        && area.width > 2
+    {
+        // The keys of the page do nothing now.
+        let keys = Rect { x: area.x + 1, y: area.bottom().saturating_sub(1), width: area.width - 2, height: 1 };
+        for x in keys.left()..keys.right() {
+            if let Some(cell) = buffer.cell_mut((x, keys.y)) {
+                cell.set_symbol(app.options.theme.border().horizontal_bottom);
+            }
+        }
+        footer::draw(app, keys, buffer);
+    }
     cursor
 }
 
@@ -69,7 +84,7 @@ fn notice(
 
 fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.options.theme;
-    let widest = menu.items.iter().map(|item| text::width(&item.label) + 9).max().unwrap_or(0);
+    let widest = menu.items.iter().map(|item| text::width(&item.label) + 11).max().unwrap_or(0);
     let width = (widest + 4).max(text::width(&menu.title) + 8).max(text::width(&menu.text).min(56) + 4);
     let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width.saturating_sub(2)).max(10);
     let room = usize::from(width.saturating_sub(4));
@@ -95,15 +110,14 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
     for (index, item) in menu.items.iter().enumerate().skip(top).take(visible) {
         let highlighted = index == menu.selected;
         let style = |role| theme.style(if highlighted { Role::Selection } else { role });
-        let on = match (item.checked, theme.is_ascii()) {
-            (None, _) => "",
-            (Some(true), true) => "[x] ",
-            (Some(false), true) => "[ ] ",
-            (Some(true), false) => "● ",
-            (Some(false), false) => "○ ",
+        let (on, now) = match (item.checked, menu.several.is_some()) {
+            (Some(true), true) => ("[x] ", ""),
+            (Some(false), true) => ("[ ] ", ""),
+            (Some(true), false) => ("", " (now)"),
+            (Some(false) | None, _) => ("", ""),
         };
         let label = text::align_left(
-            &format!("{on}{}", text::sanitized(&item.label)),
+            &format!("{on}{}{now}", text::sanitized(&item.label)),
             room.saturating_sub(5),
             theme.ellipsis(),
         );
@@ -121,6 +135,14 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
         y += 1;
     }
     None
+}
+
+/// The sentence of a command, with its pane if that is another one.
+fn label(entry: &Binding, here: Context) -> String {
+    match here.chain().contains(&entry.context) {
+        true => entry.long.to_owned(),
+        false => format!("{}: {}", entry.context.title(), entry.long),
+    }
 }
 
 fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut Buffer) -> Option<Position> {
@@ -142,9 +164,7 @@ fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut B
         let off = unavailable_reason(app, *action).is_some() && app.context().chain().contains(&entry.context);
         let style = |role| theme.style(if highlighted { Role::Selection } else { role });
         let keys = text::truncate(keys, 14, theme.ellipsis()).into_owned();
-        let place =
-            if entry.context == Context::Everywhere { String::new() } else { format!("{}: ", entry.context.title()) };
-        let label = format!("{place}{}", entry.long);
+        let label = label(entry, app.context());
         let text_room = room.saturating_sub(2 + 15);
         let spans = vec![
             Span::styled(if highlighted { "> " } else { "  " }, style(Role::Key)),

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use reeldeck_common::error::ErrorKind;
 
 use super::{Styled, text_popup};
 use crate::dataset::shown;
@@ -39,12 +40,12 @@ pub(super) fn draw(app: &App, run: &RunSummary, area: Rect, buffer: &mut Buffer)
         put("why", reason, Role::Error);
     }
     put("done", &done(app, run), role);
-    put("failed", &text::count(run.failed() as u64), if run.failed() > 0 { Role::Error } else { Role::Base });
+    put("failed", &failed(run), if run.counts.failed > 0 { Role::Error } else { Role::Base });
     for group in &run.failures {
         put("", &failures(app, group), Role::Base);
     }
     if run.counts.unfinished() > 0 {
-        put("left", &text::count(run.counts.unfinished() as u64), Role::Warn);
+        put("queued", &text::count(run.counts.unfinished() as u64), Role::Warn);
     }
     if run.refused > 0 {
         put("refused", &text::plural(run.refused as u64, "file", "files"), Role::Warn);
@@ -75,6 +76,15 @@ fn done(app: &App, run: &RunSummary) -> String {
     words
 }
 
+/// The failures of this run, and all of them where earlier runs have left some: the reasons below are those of all.
+fn failed(run: &RunSummary) -> String {
+    let words = text::count(run.failed() as u64);
+    match run.counts.failed_before {
+        0 => words,
+        _ => format!("{words} in this run, {} in all", text::count(run.counts.failed as u64)),
+    }
+}
+
 fn failures(app: &App, group: &FailureGroup) -> String {
     let reason = text::truncate(&group.reason, MAX_REASON, app.options.theme.ellipsis());
     format!("{} {reason}", text::count(group.videos as u64))
@@ -98,7 +108,11 @@ fn next_step(app: &App, run: &RunSummary) -> String {
             format!("{} shows the log; {} starts the run again", key(Action::PaneLog), key(Action::StartPause))
         }
         Ending::Stopped if run.counts.unfinished() > 0 => {
-            format!("{} resumes with the videos that are left", key(Action::StartPause))
+            format!("{} resumes with the queued videos", key(Action::StartPause))
+        }
+        // A retry does not help. The new files are noticed and queued.
+        _ if !run.failures.is_empty() && run.failures.iter().all(|group| group.kind == Some(ErrorKind::Corrupt)) => {
+            format!("download the corrupt videos again; {} shows them", key(Action::Problems))
         }
         _ if run.counts.failed > 0 => {
             format!("{} shows the problems, {} retries the failed videos", key(Action::Problems), key(Action::RetryAll))

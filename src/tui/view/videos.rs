@@ -45,8 +45,10 @@ pub(super) fn filter_title(app: &App, filter: &str, typing: Option<&Input>) -> (
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.options.theme;
     let typing = typing(app, Pane::Videos);
-    let (title, cursor) = title(app, typing);
-    let inner = pane(app, Pane::Videos, title, right(app), area, buffer);
+    let right = right(app, area.width);
+    let taken: usize = right.iter().map(|span| text::width(&span.content)).sum();
+    let (title, cursor) = title(app, typing, usize::from(area.width).saturating_sub(taken + 4));
+    let inner = pane(app, Pane::Videos, title, right, area, buffer);
     let room = usize::from(inner.width);
     let columns = columns(app, room);
     if inner.height > 0 {
@@ -83,7 +85,11 @@ pub(crate) fn columns(app: &App, room: usize) -> Vec<(TableColumn, usize)> {
     fit(room, class, app.videos.widest())
 }
 
-fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize>) {
+/// With less width, the order is more important than the word.
+const MIN_WIDTH_FOR_ROWS: u16 = 60;
+
+/// The filters and the order, which is short where there is little room.
+fn title(app: &App, typing: Option<&Input>, room: usize) -> (Vec<Span<'static>>, Option<usize>) {
     let theme = &app.options.theme;
     let filter = app.videos.filter();
     let mut parts = vec![];
@@ -97,20 +103,29 @@ fn title(app: &App, typing: Option<&Input>) -> (Vec<Span<'static>>, Option<usize
         let shown = states.chain(filter.findings.iter().map(|finding| theme.finding(*finding)));
         parts.extend(shown.map(|shown| Span::styled(format!("{} {}", shown.glyph, shown.word), shown.style)));
     }
+    let (spans, at) = filter_title(app, &filter.text, typing);
+    let width = |spans: &[Span<'_>]| spans.iter().map(|span| text::width(&span.content)).sum::<usize>();
+    let separator = Span::styled(theme.separator(), theme.style(Role::Dim));
+    let with_order = |order: String| {
+        let order = Span::styled(order, theme.style(Role::Dim));
+        let mut title = vec![Span::styled("Videos", theme.style(Role::Title))];
+        title.extend(parts.iter().cloned().chain([order]).flat_map(|part| [separator.clone(), part]));
+        title.push(Span::raw(" "));
+        title
+    };
     let sort = app.videos.sort();
     let name = SORTED.iter().find(|(column, ..)| *column == sort.by).map_or("", |(.., name)| *name);
-    parts.push(Span::styled(format!("by {name} {}", arrow(app, sort.descending)), theme.style(Role::Dim)));
-    let mut title = vec![Span::styled("Videos", theme.style(Role::Title))];
-    let separator = Span::styled(theme.separator(), theme.style(Role::Dim));
-    title.extend(parts.into_iter().flat_map(|part| [separator.clone(), part]));
-    title.push(Span::raw(" "));
-    let before = 4 + title.iter().map(|span| text::width(&span.content)).sum::<usize>();
-    let (spans, at) = filter_title(app, &filter.text, typing);
+    let mut title = with_order(format!("sorted by {name}, {}", direction(sort.descending)));
+    // The number of the pane comes before the title.
+    if width(&title) + width(&spans) + 3 > room {
+        title = with_order(format!("by {name} {}", arrow(app, sort.descending)));
+    }
+    let before = 4 + width(&title);
     title.extend(spans);
     (title, at.map(|at| before + at))
 }
 
-fn right(app: &App) -> Vec<Span<'static>> {
+fn right(app: &App, width: u16) -> Vec<Span<'static>> {
     let theme = &app.options.theme;
     let mut spans = vec![];
     if app.videos.range().is_some() {
@@ -121,12 +136,22 @@ fn right(app: &App) -> Vec<Span<'static>> {
         spans.push(Span::styled(format!(" {} {count} marked ", theme.mark()), theme.style(Role::Mark)));
     }
     if app.bulk_mark.is_some() {
-        spans.push(Span::styled(" collecting names ", theme.style(Role::Dim)));
+        spans.push(Span::styled(" marking … ", theme.style(Role::Dim)));
     }
     let place = (app.videos.selected() + 1).min(app.videos.total());
-    let shown = format!(" {}/{} ", text::count(place as u64), text::count(app.videos.total() as u64));
+    let rows = match app.videos.total() {
+        _ if width < MIN_WIDTH_FOR_ROWS => "",
+        1 => "row ",
+        _ => "rows ",
+    };
+    let shown = format!(" {}/{} {rows}", text::count(place as u64), text::count(app.videos.total() as u64));
     spans.push(Span::styled(shown, theme.style(Role::Dim)));
     spans
+}
+
+/// The word for an order.
+pub(crate) fn direction(descending: bool) -> &'static str {
+    if descending { "descending" } else { "ascending" }
 }
 
 fn arrow(app: &App, descending: bool) -> &'static str {
@@ -165,7 +190,7 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
         Connection::Gone { reason } => {
             let start = app.keymap.key_text(crate::tui::action::Action::StartPause);
             let quit = app.keymap.key_text(crate::tui::action::Action::Quit);
-            format!("No engine: {reason}. Press {start} to start one and the run, {quit} to quit.")
+            format!("No engine: {reason}. {start} starts one and the run; {quit} quits.")
         }
         Connection::Lost { reason } => format!("Lost the connection to the engine ({reason}); reconnecting …"),
         Connection::Connecting => "Starting the engine …".to_owned(),
@@ -197,12 +222,22 @@ fn is_scanning(app: &App) -> bool {
     app.snapshot().is_none_or(|snapshot| snapshot.phase == Phase::Starting || is_all && snapshot.counts.videos > 0)
 }
 
+/// A video that a device has.
+#[derive(Clone, Copy)]
+struct InProgress<'a> {
+    device: &'a str,
+    job: &'a InFlight,
+    /// It waits for the video before it.
+    is_next: bool,
+}
+
 /// The device that works on a video, and its progress.
-fn in_flight<'a>(app: &'a App, video: &str) -> Option<(&'a str, &'a InFlight)> {
+fn in_flight<'a>(app: &'a App, video: &str) -> Option<InProgress<'a>> {
     let devices = &app.snapshot()?.devices;
     devices.iter().find_map(|device| {
-        let job = device.in_flight.iter().find(|job| job.video == video)?;
-        Some((device.device.as_str(), job))
+        let place = device.in_flight.iter().position(|job| job.video == video)?;
+        let job = device.in_flight.get(place)?;
+        Some(InProgress { device: &device.device, job, is_next: place > 0 && job.is_next() })
     })
 }
 
@@ -247,9 +282,9 @@ fn draw_row(
                 };
                 spans.push(Span::styled(text::align_left(sign, *width, ""), on(theme.style(Role::Mark))));
             }
-            TableColumn::State => state(app, row, running.map(|(_, job)| job), *width, highlighted, &mut spans),
+            TableColumn::State => state(app, row, running, *width, highlighted, &mut spans),
             _ => {
-                let (content, dim) = content(app, row, *column, running.map(|(device, _)| device));
+                let (content, dim) = content(app, row, *column, running);
                 let (_, _, is_number) = column.header();
                 let fitted = match is_number {
                     true => text::align_right(&content, *width, theme.ellipsis()),
@@ -263,13 +298,21 @@ fn draw_row(
     line(buffer, area.x, area.y, area.width.into(), spans, theme);
 }
 
-fn state(app: &App, row: &Row, job: Option<&InFlight>, width: usize, highlighted: bool, spans: &mut Vec<Span<'_>>) {
+fn state(
+    app: &App,
+    row: &Row,
+    running: Option<InProgress<'_>>,
+    width: usize,
+    highlighted: bool,
+    spans: &mut Vec<Span<'_>>,
+) {
     let theme = &app.options.theme;
     let style = app.state_style(row.state);
     let base = theme.style(Role::Selection);
     let on = |style| if highlighted { base } else { style };
     // It is excluded when it is done.
     let glyph = if row.leaves { theme.state(RowState::Excluded).glyph } else { style.glyph };
+    let job = running.filter(|running| !running.is_next).map(|running| running.job);
     let share = job.filter(|job| job.clips > 0).and_then(InFlight::share).map(|share| share * 100.0);
     match share {
         Some(share) => {
@@ -283,7 +326,9 @@ fn state(app: &App, row: &Row, job: Option<&InFlight>, width: usize, highlighted
             spans.push(Span::styled(text::align_left(&percent, left, theme.ellipsis()), on(style.style)));
         }
         None => {
-            let word = format!("{glyph} {} ", style.word);
+            // It waits for the video before it, so it shows no progress.
+            let word = if running.is_some_and(|running| running.is_next) { "next" } else { style.word };
+            let word = format!("{glyph} {word} ");
             // Of a row in view, a file that was not checked is no news.
             let badges = row.findings.iter().filter(|finding| *finding != Finding::Unchecked);
             let badges: Vec<_> = badges.map(|finding| theme.finding(finding)).collect();
@@ -294,7 +339,7 @@ fn state(app: &App, row: &Row, job: Option<&InFlight>, width: usize, highlighted
     }
 }
 
-fn content(app: &App, row: &Row, column: TableColumn, device: Option<&str>) -> (String, bool) {
+fn content(app: &App, row: &Row, column: TableColumn, running: Option<InProgress<'_>>) -> (String, bool) {
     let theme = &app.options.theme;
     let unknown = || (theme.unknown().to_owned(), true);
     let (class, file) = row.video.split_once('/').unwrap_or(("", &row.video));
@@ -308,14 +353,16 @@ fn content(app: &App, row: &Row, column: TableColumn, device: Option<&str>) -> (
             facts.map_or_else(unknown, |facts| (format!("{}{times}{}", facts.size[0], facts.size[1]), true))
         }
         TableColumn::Codec => facts.map_or_else(unknown, |facts| (text::sanitized(&facts.codec).into_owned(), true)),
-        TableColumn::Size if row.size == 0 && row.state == RowState::Missing => unknown(),
+        // Missing files have none, and that of files that are no videos is not read.
+        TableColumn::Size if row.size == 0 && (row.state == RowState::Missing || !row.state.is_video()) => unknown(),
         TableColumn::Size => (text::bytes(row.size), true),
         TableColumn::Attempts if row.attempts == 0 => unknown(),
         TableColumn::Attempts => (row.attempts.to_string(), false),
-        TableColumn::Reason => match (&row.reason, device) {
+        TableColumn::Reason => match (&row.reason, running) {
             (Some(reason), _) => (text::sanitized(reason).into_owned(), false),
-            (None, Some(device)) if row.leaves => (format!("on {device}, excluded when done"), true),
-            (None, Some(device)) => (format!("on {device}"), true),
+            (None, Some(running)) if row.leaves => (format!("on {}, excluded when done", running.device), true),
+            (None, Some(running)) if running.is_next => (format!("next on {}", running.device), true),
+            (None, Some(running)) => (format!("on {}", running.device), true),
             (None, None) if row.has_feature && row.state != RowState::Done => ("has a feature already".into(), true),
             (None, None) => (String::new(), true),
         },

@@ -130,7 +130,12 @@ impl Run {
 
     /// Something kills the process of a worker with SIGKILL.
     fn killed(&mut self, worker: usize, is_counted: bool) -> Vec<Effect> {
-        let shortage = Shortage { is_counted, advice: "there are 1.50 GiB".into() };
+        let shortage = Shortage {
+            is_counted,
+            is_of_session: false,
+            signal: "signal 9 (SIGKILL)",
+            advice: "there are 1.50 GiB".into(),
+        };
         self.event(Event::Killed(self.state.process(WorkerId(worker)), shortage));
         self.gone(worker, "was killed by signal 9")
     }

@@ -124,7 +124,15 @@ impl World {
             Happens::Killed(w, is_counted) => {
                 let process = self.state.process(WorkerId(w % workers));
                 if self.running(process).is_some() {
-                    self.event(Event::Killed(process, Shortage { is_counted: *is_counted, advice: "more".into() }));
+                    self.event(Event::Killed(
+                        process,
+                        Shortage {
+                            is_counted: *is_counted,
+                            is_of_session: false,
+                            signal: "signal 9 (SIGKILL)",
+                            advice: "more".into(),
+                        },
+                    ));
                     self.end(process);
                 }
             }

@@ -7,17 +7,41 @@ use std::process::{Command, Stdio};
 
 use super::tracer::{Kind, Tracer};
 use crate::fetch::server::{Server, serve};
+use crate::support::checks::{healthy, store_check};
 use crate::support::made::{Set, recipe};
 use crate::support::{RECIPE, Ran, fake_worker};
+use reeldeck::internals::dataset::VideoFile;
 use reeldeck_common::atomic;
+use reeldeck_common::probe::Verdict;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 use reeldeck_pickle::results::read_results;
 use rustix::io::Errno;
 
-/// All scenes. `again`: there is an older result, which a new video has outdated.
-pub const SCENES: [&str; 10] =
-    ["batch", "batch again", "export", "export again", "annotations", "missing", "verify", "list", "scan", "fetch"];
+/// All scenes. `again`: there is an older result, which a new video has outdated. An export again also lacks a video that was
+/// removed, and a run again finds the journal of an engine that was killed. `annotations`, `missing` and `scan` use the results of
+/// earlier checks.
+pub const SCENES: [&str; 11] = [
+    "batch",
+    "batch again",
+    HEARTBEATS,
+    "export",
+    "export again",
+    "annotations",
+    "missing",
+    "verify",
+    "list",
+    "scan",
+    "fetch",
+];
+/// A run that is long enough for several heartbeats, with faults on the file of its engine only.
+const HEARTBEATS: &str = "batch heartbeats";
 
 const VIDEOS: [&str; 3] = ["A/v_1.mp4", "A/v_2.mp4", "B c/v_3.webm"];
+/// The video that is added before a second run or export.
+const NEW: &str = "A/v_0.mp4";
+/// The journal of an engine that was killed while it worked on [`NEW`].
+const UNFINISHED: &str = "00000002-20261123T040000Z-gone-1-e.jsonl";
 const WEIGHTS: &[u8] = include_bytes!("../../../fuzz/seeds/checkpoint/stored");
 /// Files of one annotation group.
 const GROUPS: [&str; 2] = ["out/annotations/", "out/missing/"];
@@ -41,7 +65,7 @@ impl Scene {
         let dir = tempfile::tempdir().unwrap();
         let mut server = None;
         let mut arguments: Vec<String> = match name {
-            "batch" | "batch again" => vec!["--batch".into(), "--retry-failed".into()],
+            "batch" | "batch again" | HEARTBEATS => vec!["--batch".into(), "--retry-failed".into()],
             "export" | "export again" => ["export", "--format", "pkl,csv,npy,npz,h5"].map(String::from).into(),
             other => vec![other.into()],
         };
@@ -67,7 +91,12 @@ impl Scene {
         if name.ends_with("again") {
             let ran = scene.run();
             assert_eq!(ran.code, 0, "{ran:?}");
-            add(&run, "A/v_0.mp4", name == "export again");
+            add(&run, NEW, name == "export again");
+        }
+        match name {
+            "export again" => fs::remove_file(run.join("data").join(VIDEOS[0])).unwrap(),
+            "batch again" => fs::write(run.join("out/.reeldeck/runs").join(UNFINISHED), started(NEW)).unwrap(),
+            _ => {}
         }
         if ["annotations", "missing"].contains(&name) {
             scene.run();
@@ -84,6 +113,14 @@ impl Scene {
 
     fn path(&self) -> PathBuf {
         self.dir.path().join("run")
+    }
+
+    /// The folder in which calls fail.
+    fn attacked(&self) -> PathBuf {
+        match self.name {
+            HEARTBEATS => self.path().join("out/.reeldeck/engines"),
+            _ => self.path(),
+        }
     }
 
     /// Restores the prepared folder, at the same path: some results contain it.
@@ -116,7 +153,7 @@ impl Scene {
     /// The number of calls of a kind.
     pub fn count(&self, tracer: &Tracer, kind: &Kind) -> u64 {
         self.reset();
-        tracer.run(kind, 0, Errno::IO, &self.path(), &self.command()).1
+        tracer.run(kind, 0, Errno::IO, &self.attacked(), &self.command()).1
     }
 
     /// Injects one fault. Returns whether the exit code reports it.
@@ -125,11 +162,19 @@ impl Scene {
     /// What is wrong after it.
     pub fn inject(&self, tracer: &Tracer, kind: &Kind, at: u64, errno: Errno) -> Result<bool, String> {
         self.reset();
-        let (ran, _, failed) = tracer.run(kind, at, errno, &self.path(), &self.command());
+        let (ran, _, failed) = tracer.run(kind, at, errno, &self.attacked(), &self.command());
+        // A record that ends early is a damaged one. What it does not name is not removed.
+        if kind.name == "eof" && failed.ends_with("/.made.jsonl") {
+            return Ok(true);
+        }
         let said = format!("on {failed}; exit code {}, {}{}", ran.code, ran.stdout, ran.stderr);
         let now = files(&self.path());
         let is_equal_to_reference = ran.code == self.reference.code && self.is_complete(&now);
         self.judge(&ran, &now).map_err(|problem| format!("{problem} {said}"))?;
+        // A file that ends early is a damaged one.
+        if kind.name != "eof" {
+            self.judge_memory(&ran, &failed).map_err(|problem| format!("{problem} {said}"))?;
+        }
         let second = self.run();
         let then = files(&self.path());
         if second.code != self.reference.code {
@@ -187,7 +232,20 @@ impl Scene {
                 return Err(format!("old and new files are mixed in {group}"));
             }
         }
-        pair(now)
+        pair(now)?;
+        described(now)
+    }
+
+    /// What an earlier command has found must not be forgotten in silence because its file cannot be read.
+    fn judge_memory(&self, ran: &Ran, failed: &str) -> Result<(), String> {
+        let is_silent = ran.code == self.reference.code && ran.stdout != self.reference.stdout;
+        if is_silent && failed.ends_with("/probe-cache") {
+            return Err("the results of earlier checks are forgotten".into());
+        }
+        if self.name == "batch again" && ran_among_others(&self.path(), NEW) {
+            return Err(format!("{NEW}, which may have ended an engine, did not run alone"));
+        }
+        Ok(())
     }
 
     /// The number of files of a group that a run replaces by other ones.
@@ -221,8 +279,38 @@ fn prepare(run: &Path, name: &str) {
     fs::write(run.join("config.toml"), text).unwrap();
     manifest(run, 30);
     for video in VIDEOS {
-        add(run, video, !name.starts_with("batch"));
+        // The frames of the last video of the annotations come from its check.
+        add(run, video, !name.starts_with("batch") && (name, video) != ("annotations", VIDEOS[2]));
     }
+    if name == HEARTBEATS {
+        fs::write(run.join("data").join(VIDEOS[0]), "slow 12000").unwrap();
+    }
+    if ["annotations", "missing", "scan"].contains(&name) {
+        for (video, verdict) in [(VIDEOS[0], Verdict::Corrupt { reason: "it is cut".into() }), (VIDEOS[2], healthy())] {
+            let stamp = SourceStamp::read(&run.join("data").join(video)).unwrap();
+            let file = VideoFile { name: VideoName::new(video).unwrap(), stamp };
+            store_check(&run.join("out/.reeldeck/probe-cache"), &file, verdict);
+        }
+    }
+}
+
+/// The journal of an engine that was killed while this video was in progress.
+fn started(video: &str) -> String {
+    let event =
+        format!(r#""event":"video-started","video":"{video}","worker":0,"device":"cpu","attempt":1,"alone":false"#);
+    format!("{{\"schema\":2,\"time\":\"2026-11-23T04:00:00Z\",{event}}}\n")
+}
+
+/// Whether a run has handed out this video together with others.
+fn ran_among_others(run: &Path, video: &str) -> bool {
+    let journals =
+        fs::read_dir(run.join("out/.reeldeck/runs")).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let own = journals.filter(|path| !path.ends_with(UNFINISHED));
+    let text: String = own.map(|path| fs::read_to_string(path).unwrap()).collect();
+    text.lines().filter(|line| line.contains("\"video-started\"") && line.contains(video)).any(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        event["alone"] == false
+    })
 }
 
 /// Adds a video, with its feature.
@@ -271,6 +359,20 @@ fn temporary(run: &Path) -> Option<String> {
     let entries = walkdir::WalkDir::new(run).into_iter().map(Result::unwrap);
     let mut names = entries.map(|entry| entry.path().display().to_string());
     names.find(|path| atomic::is_temporary(path.rsplit('/').next().unwrap_or_default()))
+}
+
+/// Each `dataset.json` names only files that are there.
+fn described(now: &Files) -> Result<(), String> {
+    for (name, bytes) in now.iter().filter(|(name, _)| name.ends_with("/dataset.json")) {
+        let json: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| format!("{name}: {error}"))?;
+        let videos = json["videos"].as_array().into_iter().flatten();
+        for file in videos.filter_map(|video| video["file"].as_str()) {
+            if !now.contains_key(&name.replace("dataset.json", file)) {
+                return Err(format!("{name} names {file}, which is not there"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A pickle and a list that are there together belong together.

@@ -17,7 +17,7 @@ fn exporting(bench: &Bench) -> Hold {
     linger(bench, 600);
     assert_eq!(bench.run(&["extract"]).code, 0);
     bench.video("A/v_1.mp4", "until go");
-    bench.video("B/v_x.mp4", "once fail corrupt");
+    bench.video("B/v_x [y.mp4", "once fail corrupt");
     let hold = Hold::new(bench);
     assert_eq!(Ran::to_the_end(hold.prepare(&mut bench.command(&["--batch", "--detach"]))).code, 0);
     wait_for("a worker is at it", || counts(bench)["running"].as_u64() > Some(0));
@@ -65,7 +65,7 @@ fn stop_waits_for_an_export_and_stop_now_cancels_it() {
 
     fs::remove_dir_all(bench.path("out")).unwrap();
     fs::remove_file(bench.path("go")).unwrap();
-    for video in ["A/v_1.mp4", "B/v_x.mp4"] {
+    for video in ["A/v_1.mp4", "B/v_x [y.mp4"] {
         fs::remove_file(bench.path("data").join(video)).unwrap();
     }
     let held = exporting(&bench);

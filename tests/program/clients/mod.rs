@@ -5,7 +5,7 @@ mod silent;
 mod starting;
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 fn bench() -> Bench {
     let names: Vec<String> = (0..10).map(|i| format!("A/v_{i}.mp4")).collect();
     let mut videos: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "slow 300")).collect();
-    videos.push(("B/v_x.mp4", "fail corrupt"));
+    videos.push(("B/v_x [y.mp4", "fail corrupt"));
     let bench = Bench::new(&videos);
     linger(&bench, 1);
     bench
@@ -127,18 +127,23 @@ fn a_background_run_can_be_followed_and_controlled() {
     follower.say("{\"type\": \"subscribe\", \"id\": 1}\n");
     let attached = bench.run(&["attach"]);
     assert_eq!(attached.code, 3, "followers end with the run: {attached:?}");
-    assert!(attached.stderr.contains("failed B/v_x.mp4"), "{attached:?}");
+    assert!(attached.stderr.contains("failed B/v_x [y.mp4"), "{attached:?}");
     assert_eq!(bench.files("features").len(), 10);
     assert!(bench.export("result.pkl").exists());
 
     // The engine still runs after the run: a failed video can be retried.
-    bench.video("B/v_x.mp4", "ok now");
+    bench.video("B/v_x [y.mp4", "ok now");
     let none = bench.run(&["retry", "v_1*"]);
     assert!(none.code == 1 && none.stderr.contains("no matching video has failed"), "{none:?}");
     let unknown = bench.run(&["retry", "nosuch"]);
     assert!(unknown.code == 1 && unknown.stderr.contains("no video matches \"nosuch\""), "{unknown:?}");
-    let retried = bench.run(&["retry", "B/*"]);
-    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 video queued for retry"));
+    let invalid = bench.run(&["retry", "v_["]);
+    assert!(invalid.code == 1 && invalid.stderr.contains("no video has the name \"v_[\", and it is an"), "{invalid:?}");
+    let long = vec!["x".repeat(100_000); 3];
+    let long = bench.run(&["retry", &long[0], &long[1], &long[2]]);
+    assert!(long.code == 2 && long.stderr.contains("give fewer names or patterns at a time"), "{long:?}");
+    let retried = bench.run(&["retry", "v_x [y"]);
+    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 video queued for retry"), "{retried:?}");
     wait_for("it is done", || bench.files("features").len() == 11);
     drop(follower);
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());
@@ -261,13 +266,16 @@ fn only_the_owner_can_connect_to_an_engine() {
         assert_eq!(raw.hear().unwrap()["type"], "refused", "{first}");
         assert!(raw.hear().is_none(), "and nothing else");
     }
-    // The length of a line is bounded.
+    // The length of a line is bounded, and the connection stays.
     let mut endless = Raw::greeted(&bench);
-    let block = vec![b'x'; 1 << 16];
-    let _ = (0..4).try_for_each(|_| endless.reader.get_mut().write_all(&block));
-    let mut rest = vec![];
-    let _ = endless.reader.read_to_end(&mut rest);
-    assert!(rest.is_empty());
+    (0..64).for_each(|_| endless.say(&"x".repeat(1 << 16)));
+    let answer = endless.hear().unwrap();
+    assert!(answer["message"].as_str().unwrap().contains("a line is longer than 262144 bytes"), "{answer}");
+    endless.say("\n");
+    assert_eq!(endless.ask(&json!({"type": "snapshot", "id": 5}))["id"], 5);
+    let mut long = Raw::connect(&bench);
+    long.say(&"x".repeat((1 << 18) + 1));
+    assert_eq!(long.hear().unwrap()["type"], "refused");
     let mut raw = Raw::greeted(&bench);
     for (question, says) in [
         (json!({"type": "query", "id": 7}), "missing field `len`"),
@@ -289,7 +297,7 @@ fn clients_query_windows_of_the_table() {
     let rows = raw.ask(&json!({"type": "query", "id": 5, "len": 3, "offset": 9}));
     assert_eq!((&rows["id"], &rows["total"]), (&json!(5), &json!(11)));
     let names: Vec<&str> = rows["rows"].as_array().unwrap().iter().map(|r| r["video"].as_str().unwrap()).collect();
-    assert_eq!(names, ["A/v_9.mp4", "B/v_x.mp4"]);
+    assert_eq!(names, ["A/v_9.mp4", "B/v_x [y.mp4"]);
     wait_for("it has failed", || {
         let failed = raw
             .ask(&json!({"type": "query", "id": 6, "len": 5000, "filter": {"findings": ["corrupt"], "text": "TOLD"}}));

@@ -5,9 +5,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use crate::support::checks::{healthy, store_check};
 use crate::support::made::Set;
 use crate::support::{Bench, RECIPE};
+use reeldeck::internals::dataset::VideoFile;
 use reeldeck_common::atomic;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 use reeldeck_pickle::results::read_results;
 
 const VIDEOS: [(&str, &str); 3] = [("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok"), ("B/v_3.mp4", "ok")];
@@ -71,6 +75,23 @@ fn verify_and_annotations_report_a_damaged_feature_and_the_next_run_extracts_it_
     }
 }
 
+/// The frames come from the check of the video then, so nothing is an estimate.
+#[test]
+fn annotations_name_a_feature_that_is_not_usable_beside_a_healthy_check() {
+    let bench = finished();
+    let manifest = r#"{"database": {"v_1": {"duration": 10.0, "subset": "training", "annotations": []}}}"#;
+    fs::write(bench.path("m.json"), manifest).unwrap();
+    bench.configure("[manifest]\nprefix = \"\"\n");
+    let name = VideoName::new("A/v_1.mp4").unwrap();
+    let file = VideoFile { stamp: SourceStamp::read(&bench.path("data/A/v_1.mp4")).unwrap(), name };
+    store_check(&bench.path("out/.reeldeck/probe-cache"), &file, healthy());
+    flip(&bench.files_of("A/v_1.mp4"));
+    let ran = bench.run(&["--manifest", "m.json", "annotations"]);
+    for text in ["0 from features, 1 from probes", "not usable A/v_1.mp4: ", "does not match its checksum"] {
+        assert!(ran.code == 3 && ran.stdout.contains(text), "{text}: {ran:?}");
+    }
+}
+
 #[test]
 fn the_feature_of_another_video_does_not_count_as_done() {
     let bench = finished();
@@ -118,6 +139,28 @@ fn a_live_export_that_fails_changes_the_exit_code() {
     fs::remove_file(bench.files_of("A/v_1.mp4")).unwrap();
     let ran = bench.run(&["--batch"]);
     assert!(ran.code == 3 && ran.stderr.contains("failed to write to"), "{ran:?}");
+}
+
+#[test]
+fn a_run_that_would_remove_outputs_of_features_is_refused() {
+    let bench = Bench::new(&VIDEOS);
+    assert_eq!(bench.run(&["extract"]).code, 0);
+    let before = fs::read(bench.files_of("A/v_1.mp4")).unwrap();
+    let recipe = |outputs: &str| fs::write(bench.path("tiny.toml"), RECIPE.replace("[\"logits\"]", outputs)).unwrap();
+    recipe("[\"pooled\"]");
+    for arguments in [&["extract"][..], &["extract", "--dry-run"]] {
+        let ran = bench.run(arguments);
+        assert!(ran.code == 2 && ran.stderr.contains("their logits would be lost; add \"logits\""), "{ran:?}");
+    }
+    assert_eq!(fs::read(bench.files_of("A/v_1.mp4")).unwrap(), before);
+    // Nothing is lost with both outputs, or under another name.
+    recipe("[\"pooled\", \"logits\"]");
+    let ran = bench.run(&["extract", "--dry-run"]);
+    assert!(ran.code == 0 && ran.stdout.contains(&format!("would extract {} videos", VIDEOS.len())), "{ran:?}");
+    recipe("[\"pooled\"]");
+    let named = fs::read_to_string(bench.path("tiny.toml")).unwrap().replace("name = \"tiny\"", "name = \"other\"");
+    fs::write(bench.path("tiny.toml"), named).unwrap();
+    assert_eq!(bench.run(&["extract", "--dry-run"]).code, 0);
 }
 
 #[test]

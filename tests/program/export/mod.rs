@@ -264,6 +264,18 @@ fn without_any_feature_nothing_is_written_and_an_old_export_stays() {
 }
 
 #[test]
+fn a_damaged_feature_is_not_taken_for_one_that_differs() {
+    let set = Set::of(&["A/v_1.mp4", "A/v_2.mp4", "B/v_1.mp4"]);
+    let path = set.layout.feature(&reeldeck_common::video::VideoName::new("A/v_1.mp4").unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let says = "B/v_1.mp4: A/v_1.mp4 has the same file name, and the two cannot be compared (";
+    let ran = set.run(&["export", "--format", "csv"]).expect(3, &[says, "does not match its checksum"]);
+    assert!(!ran.err.contains("another feature"), "{ran:?}");
+}
+
+#[test]
 fn videos_of_one_name_share_an_export_if_their_features_are_equal() {
     let set = Set::of(&["A/v_1.mp4", "B/v_1.mp4", "B/v_2.mp4", "C/v_2.webm"]);
     let numbers = set.made("A/v_1.mp4").tensors;

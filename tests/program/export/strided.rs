@@ -96,6 +96,14 @@ fn float16_halves_npy_and_nothing_else() {
     let whole = set.made("A/v_a.mp4");
     assert_eq!((half.shape, half.data[4]), ([61, 5], 2.0), "{whole:?}");
     set.run(&["export", "--format", "csv", "--float16"]).expect(2, &["--float16 applies only to npy"]);
+    set.video("A/v_large.mp4");
+    set.feature("A/v_large.mp4", |feature| {
+        lasting(&set, 298, None)(feature);
+        feature.tensors.values_mut().for_each(|matrix| matrix.data[1] = 65_520.0);
+    });
+    set.run(&["export", "--format", "npy", "--float16"])
+        .expect(3, &["A/v_large.mp4: its numbers exceed 65504", "without --float16"]);
+    assert!(!set.exported("npy-f16/v_large.npy").exists());
 }
 
 #[test]

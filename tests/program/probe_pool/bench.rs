@@ -96,7 +96,7 @@ impl Bench {
     }
 
     pub fn cache(&self, scan: &Scan) -> Cache {
-        Cache::open(&self.path("probe-cache"), &scan.videos, true)
+        Cache::open(&self.path("probe-cache"), &scan.videos, true).unwrap()
     }
 
     /// Probes all videos and returns the result of each.

@@ -22,7 +22,7 @@ fn the_command_prints_a_table_with_reasons() {
         "  corrupt           1\n",
         "  over limit        1\n",
         "  not read          1\n",
-        "\ndegraded A/v_broken.mp4: 2 frames lost, 1 concealed: 2 of 30 frames are missing\n",
+        "\ndegraded A/v_broken.mp4: 2 frames lost, 1 concealed: 2 of 30 frames are missing; max_lost in the recipe accepts less\n",
         "\ncorrupt A/v_crash.mp4: crashes the prober: it was killed by signal 11",
         "\ncorrupt B/v_large.mp4: too large\n",
         "\nnot read B/v_gone.mp4: failed to read the file\n",

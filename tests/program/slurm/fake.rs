@@ -249,3 +249,19 @@ fn a_folder_whose_name_is_not_text_is_refused() {
     assert!(fake.calls("sbatch").is_empty());
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
 }
+
+#[test]
+fn scripts_for_other_clusters_are_refused() {
+    let refused = |fake: &Fake, arguments: &[&str], script: &str| {
+        let ran = fake.run(arguments);
+        assert!(ran.code == 2 && ran.stderr.contains(&format!("{script}, line 2: --clusters")), "{ran:?}");
+        assert!(fake.calls("sbatch").is_empty());
+    };
+    for script in ["reeldeck.sbatch", "reeldeck-export.sbatch"] {
+        let fake = Fake::new();
+        fs::write(fake.bench.path(script), "#!/bin/sh\n#SBATCH -M far\n").unwrap();
+        refused(&fake, &["add", "2"], script);
+        fs::remove_file(fake.bench.path("out/.reeldeck/slurm.json")).unwrap();
+        refused(&fake, &["submit"], script);
+    }
+}

@@ -29,7 +29,8 @@ impl Hold {
 
     /// Lets a program and its children wait for the files that hang.
     pub fn prepare<'c>(&self, command: &'c mut Command) -> &'c mut Command {
-        command.env("LD_PRELOAD", library()).env("REELDECK_TEST_HOLD", &self.0)
+        static BUILT: OnceLock<PathBuf> = OnceLock::new();
+        command.env("LD_PRELOAD", BUILT.get_or_init(|| library("hold"))).env("REELDECK_TEST_HOLD", &self.0)
     }
 
     /// From now on, files of this name hang.
@@ -45,19 +46,16 @@ impl Hold {
     }
 }
 
-/// Compiles `hold.c` with `cc`, which is also the linker of Rust programs.
-fn library() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/support/hold.c");
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hold.so");
-        // Tests run at the same time, and a library that is in use cannot be overwritten.
-        let own = library.with_extension(std::process::id().to_string());
-        let mut compiler = Command::new("cc");
-        compiler.args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&own).arg(source).arg("-ldl");
-        let built = compiler.status().unwrap_or_else(|error| panic!("failed to run cc: {error}"));
-        assert!(built.success(), "cc could not build the library");
-        fs::rename(own, &library).unwrap();
-        library
-    })
+/// Compiles `NAME.c` beside this file with `cc`, which is also the linker of Rust programs, to a library that is preloaded.
+pub fn library(name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/program/support/{name}.c"));
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
+    // Tests run at the same time, and a library that is in use cannot be overwritten.
+    let own = library.with_extension(std::process::id().to_string());
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&own).arg(source).arg("-ldl");
+    let built = compiler.status().unwrap_or_else(|error| panic!("failed to run cc: {error}"));
+    assert!(built.success(), "cc could not build the library");
+    fs::rename(own, &library).unwrap();
+    library
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub mod checks;
 pub mod hdf5;
 pub mod hold;
 pub mod made;

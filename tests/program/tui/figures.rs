@@ -58,7 +58,7 @@ fn figures() {
     let status = fs::read_to_string(format!("/proc/{}/status", screen.pid())).unwrap();
     println!("window: {}", status.lines().find(|line| line.starts_with("VmRSS")).unwrap());
     screen.send("q").shows("detach");
-    screen.send("n");
+    screen.send("x");
     screen.ends();
     gone(&bench);
 }

@@ -204,7 +204,7 @@ fn one_key_restarts_a_killed_engine_and_its_run() {
     kill_engine(&bench);
     screen.shows("no engine");
     screen.press("s", "● running");
-    screen.send("qn");
+    screen.send("qx");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
 }
@@ -225,7 +225,7 @@ fn a_window_attaches_to_whatever_engine_appears() {
     screen.shows("reconnected (process");
     // It follows the run, and commands reach it.
     screen.press("s", "paused");
-    screen.send("qn");
+    screen.send("qx");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::bench::{CONFIG, DOWN, ESC, bench, borrowed, gone, open, slow};
+use super::kill_engine;
 use crate::support::wait_for;
 
 #[test]
@@ -10,13 +11,13 @@ fn from_missing_weights_through_the_settings_to_a_run() {
     let config = CONFIG.replace("\"seeded\"", "\"no-such.pth\" # mine");
     let bench = bench(&[("A/v_a.mp4", "ok")], &config);
     let mut screen = open(&bench, &[], 80, 24);
-    screen.shows("no weights: , settings");
+    screen.shows("no weights: press s");
     screen.shows("∘ queued 1");
     // Everything but extraction works.
     screen.press("l", "hacs_data.txt");
-    screen.press("s", "extraction needs weights");
+    screen.press("s", "Extraction needs weights");
     screen.shows("no-such.pth");
-    screen.shows("Press , for the settings");
+    screen.shows("name a file or a URL in the settings");
     screen.press(",", "takes effect at once");
     screen.shows("▸ checkpoint");
     screen.shows("no such file; type published");
@@ -42,7 +43,7 @@ fn from_missing_weights_through_the_settings_to_a_run() {
 fn settings_of_the_command_line_are_shown_and_replaced() {
     let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
     let mut screen = open(&bench, &["--checkpoint", "no-such.pth"], 120, 40);
-    screen.shows("no weights: , settings");
+    screen.shows("no weights: press s");
     let form = screen.press(",", "command line");
     assert!(form.lines().any(|line| line.contains("no-such.pth") && line.contains("command line")), "{form}");
     screen.shows("▸ checkpoint");
@@ -122,6 +123,76 @@ fn a_window_that_attaches_uses_its_settings_for_the_next_run() {
     screen.shows_no("Run finished");
     screen.press("s", "new settings in use: config.toml");
     screen.send("q");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn a_window_whose_output_folder_has_moved_says_so() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], CONFIG);
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("ready to start");
+    kill_engine(&bench);
+    screen.shows("no engine");
+    fs::write(bench.path("config.toml"), format!("out = \"other\"\n{CONFIG}")).unwrap();
+    screen.press("s", "save in the settings (,) to use");
+    assert!(!bench.path("other").exists());
+    screen.send(ESC);
+    screen.shows_no("save in the settings");
+    fs::write(bench.path("config.toml"), CONFIG).unwrap();
+    screen.press("s", "Run finished");
+    screen.send("qq");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+    // The window itself can use the other folder.
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("all done");
+    kill_engine(&bench);
+    screen.shows("no engine");
+    fs::write(bench.path("config.toml"), format!("out = \"other\"\n{CONFIG}")).unwrap();
+    screen.press("s", "save in the settings (,) to use");
+    screen.press(",", "▸ dataset folder");
+    screen.shows("other");
+    screen.press("\x13", "config.toml was read again");
+    screen.press("s", "Run finished");
+    assert!(bench.path("other/features").exists());
+    screen.send("qq");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn weights_are_chosen_in_a_menu_and_features_of_others_are_counted() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], &CONFIG.replace("\"seeded\"", "\"\""));
+    fs::create_dir_all(bench.path("out/features/older/A")).unwrap();
+    fs::write(bench.path("out/features/older/A/v_a.mp4.safetensors"), "").unwrap();
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("no weights: press s");
+    let menu = screen.press("s", "Extraction needs weights");
+    assert!(!menu.contains("--checkpoint") && !menu.contains("wget"), "{menu}");
+    screen.press("t", "new settings in use: checkpoint");
+    screen.shows("1 feature of older");
+    screen.shows("ready to start");
+    assert_eq!(fs::read_to_string(bench.path("config.toml")).unwrap(), CONFIG);
+    screen.press("s", "Run finished");
+    screen.send("qq");
+    assert_eq!(screen.ends(), 0);
+    gone(&bench);
+}
+
+#[test]
+fn a_wrong_dataset_folder_is_corrected_in_the_window_that_waits_for_it() {
+    let bench = bench(&[("A/v_a.mp4", "ok")], &format!("root = \"nowhere\"\n{CONFIG}"));
+    fs::create_dir_all(bench.path("out/.reeldeck")).unwrap();
+    let mut screen = open(&bench, &[], 120, 40);
+    screen.shows("waiting for the dataset folder");
+    screen.shows("change it in the settings (,)");
+    screen.press(",", "▸ dataset folder");
+    screen.press("data", "1 class folder, 1 video");
+    screen.send("\x13");
+    screen.shows("new settings in use: dataset folder");
+    screen.press("s", "Run finished");
+    screen.send("qq");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
 }

@@ -30,7 +30,7 @@ fn a_hangup_ends_the_window_but_not_the_run() {
         screen.shows("● running");
     }
     assert_eq!(engines(&bench), 1);
-    screen.send("qn");
+    screen.send("qx");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
 }
@@ -68,9 +68,9 @@ fn suspending_restores_the_terminal_and_resuming_redraws() {
         screen.shows("ready to start");
         screen.shows("v_a.mp4");
         // Keys still work.
-        screen.press("?", "Moving about");
+        screen.press("?", "Navigation");
         screen.send(ESC);
-        screen.shows_no("Moving about");
+        screen.shows_no("Navigation");
     }
     screen.send("q");
     screen.shows("and so on");
@@ -117,7 +117,7 @@ fn rapid_resizes_leave_a_correct_screen() {
     screen.until("the last line is the keys'", |text| {
         text.lines().next_back().is_some_and(|line| line.contains("? help"))
     });
-    screen.send("qn");
+    screen.send("qx");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
 }
@@ -132,7 +132,7 @@ fn a_panic_restores_the_terminal_and_writes_a_report() {
     assert_eq!(screen.ends(), 1);
     assert!(!screen.is_taken() && !screen.hides_cursor());
     let text = screen.text();
-    assert!(text.contains("reeldeck broke") && text.contains("a report is in"), "{text}");
+    assert!(text.contains("reeldeck crashed") && text.contains("a report is in"), "{text}");
     let reports: Vec<_> = fs::read_dir(bench.path("out/.reeldeck"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -1,10 +1,9 @@
 //! Files of one folder that belong together and are replaced together.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -16,8 +15,6 @@ use crate::open;
 pub const MARKER: &str = "complete.json";
 /// Replacing files takes milliseconds, and seconds on a slow disk.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Time between two attempts to take the lock.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The version of the marker's structure.
 const FORMAT: u32 = 1;
 
@@ -88,20 +85,17 @@ pub fn write_group(
 /// closed, or the process ends.
 ///
 /// # Errors
-/// When the folder cannot be opened, or another process holds the lock for a minute.
+/// When the folder cannot be opened or locked, or another process holds the lock for a minute. Where the file system has no
+/// locks, processes that write at the same time are not kept apart.
 pub fn lock_folder(folder: &Path) -> io::Result<File> {
     let file = open::folder(folder)?;
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => sleep(POLL_INTERVAL),
-            Err(TryLockError::WouldBlock) => {
-                let text = format!("another process writes in {}; try again when it has ended", folder.display());
-                return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
-            }
-            // Without locks, processes that write at the same time are not kept apart.
-            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
+    match open::lock(&file, LOCK_TIMEOUT) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let text = format!("another process writes in {}; try again when it has ended", folder.display());
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
         }
+        Err(error) if !open::has_no_locks(&error) => Err(error),
+        _ => Ok(file),
     }
 }
 

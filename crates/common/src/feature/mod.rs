@@ -259,11 +259,11 @@ impl Header {
 
     /// Whether more frames of the video are lost or concealed than the recipe accepts.
     pub(crate) fn is_too_damaged(&self, recipe: &Recipe) -> bool {
-        self.provenance.frames.damage() > recipe.damage.max_lost
+        !self.provenance.frames.are_accepted(recipe.damage)
     }
 
     /// Whether the file contains this output in the recipe's shape.
-    pub(crate) fn has_output(&self, recipe: &Recipe, output: Output) -> bool {
+    pub fn has_output(&self, recipe: &Recipe, output: Output) -> bool {
         let expected = [recipe.sampling.rows(self.provenance.sampled_frames()), recipe.columns(output)];
         self.shapes.get(output.name()).is_some_and(|shape| *shape == expected)
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
-use crate::recipe::{Precision, Recipe};
+use crate::recipe::{Damage, Precision, Recipe};
 use crate::source::SourceStamp;
 use crate::versions::SEEDED_WEIGHTS;
 use crate::video::VideoName;
@@ -130,6 +130,11 @@ impl FrameCounts {
     /// Whether any frame is lost or concealed.
     pub fn is_damaged(&self) -> bool {
         self.lost() > 0 || self.concealed > 0
+    }
+
+    /// Whether a video with these frames is extracted. Extraction, checks and commands all ask this.
+    pub fn are_accepted(&self, damage: Damage) -> bool {
+        self.damage() <= damage.max_lost
     }
 
     /// The ratio of lost and concealed frames to expected frames. It exceeds 1 if the decoder conceals frames beyond the

@@ -42,7 +42,7 @@ fn features_are_read_back_and_have_stable_bytes() {
     let path = dir.path().join("x/v.mp4.safetensors");
     let feature = sample();
     feature.write(&path, &Owner::this_process()).unwrap();
-    assert_eq!(Feature::read(&path).unwrap(), feature);
+    assert!(Feature::read(&path).unwrap() == feature);
     let header = Header::read(&path).unwrap();
     assert_eq!(header, feature.header().unwrap());
     assert!(header.satisfies(&feature.provenance.recipe));

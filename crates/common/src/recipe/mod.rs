@@ -89,6 +89,9 @@ pub enum Output {
 }
 
 impl Output {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Logits, Self::Pooled];
+
     /// Its name in recipes and feature files.
     pub fn name(self) -> &'static str {
         match self {
@@ -125,7 +128,7 @@ impl Precision {
 }
 
 /// The damage that is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Damage {
     /// The largest accepted ratio of lost and concealed frames to expected frames. A video above it fails.

@@ -206,10 +206,12 @@ fn failures() -> Vec<FailureFile> {
         device: "cpu".into(),
         failure: Failure { kind, ..failure() },
         stderr: vec!["a line".into(), String::new()],
+        retry: kind == ErrorKind::Io,
     };
     let file = |source, attempts| FailureFile { video: video(), source, content: None, attempts };
     vec![
         file(Some(SOURCE), vec![attempt(ErrorKind::Corrupt)]),
+        file(Some(SOURCE), vec![attempt(ErrorKind::Io)]),
         file(None, vec![attempt(ErrorKind::Missing), attempt(ErrorKind::DiskFull), attempt(ErrorKind::Internal)]),
     ]
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 mod identify;
+mod until_error;
 mod write;
 
 use std::collections::HashMap;

@@ -6,6 +6,7 @@ use std::io::{self, Seek, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
+use super::until_error::UntilError;
 use crate::tensor::{Dtype, element_count, row_major_strides};
 use crate::write::{PickleWriter, invalid, write_f32s, write_i64s};
 
@@ -55,7 +56,7 @@ pub struct TensorEntry<'a> {
 ///
 /// # Errors
 /// When writing to `out` fails, and [`io::ErrorKind::InvalidInput`] when a shape does not match the number of elements or a
-/// name occurs twice.
+/// name occurs twice. Nothing is written after the first error.
 pub fn write_checkpoint<'a, W: Write + Seek>(
     out: W,
     key: &str,
@@ -65,7 +66,7 @@ pub fn write_checkpoint<'a, W: Write + Seek>(
     let entries: Vec<TensorEntry<'a>> = entries.into_iter().collect();
     check(&entries)?;
 
-    let mut zip = ZipWriter::new(out);
+    let mut zip = ZipWriter::new(UntilError::new(out));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())
@@ -88,7 +89,7 @@ pub fn write_checkpoint<'a, W: Write + Seek>(
     }
     zip.start_file("archive/version", options)?;
     zip.write_all(b"3\n")?;
-    let mut out = zip.finish()?;
+    let mut out = zip.finish()?.into_inner();
     out.flush()?;
     Ok(out)
 }
@@ -159,4 +160,63 @@ fn ordered_dict(pickle: &mut PickleWriter<Vec<u8>>) -> io::Result<()> {
     pickle.global("collections", "OrderedDict")?;
     pickle.empty_tuple()?;
     pickle.reduce()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, SeekFrom};
+
+    use super::*;
+
+    /// A disk with room for some bytes.
+    struct Full {
+        disk: Cursor<Vec<u8>>,
+        room: u64,
+        has_failed: bool,
+    }
+
+    impl Full {
+        fn check(&mut self) -> io::Result<()> {
+            assert!(!self.has_failed, "it is used after an error");
+            self.has_failed = self.disk.position() >= self.room;
+            if self.has_failed { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.check()?;
+            let room = (self.room - self.disk.position()) as usize;
+            self.disk.write(&bytes[..bytes.len().min(room)])
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.check()
+        }
+    }
+
+    impl Seek for Full {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            assert!(!self.has_failed, "it is used after an error");
+            self.disk.seek(to)
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_after_the_first_error() {
+        let write = |room| {
+            let data = TensorData::F32(&[1.0, 2.0]);
+            let entry = TensorEntry { name: "fc_cls.bias", shape: &[2], data };
+            write_checkpoint(Full { disk: Cursor::new(vec![]), room, has_failed: false }, "state_dict", [entry], &[])
+        };
+        let whole = write(1 << 20).ok().unwrap().disk.into_inner().len() as u64;
+        for room in 0..=whole {
+            assert_eq!(
+                write(room).err().unwrap().kind(),
+                io::ErrorKind::StorageFull,
+                "room for {room} of {whole} bytes"
+            );
+        }
+        assert!(write(whole + 1).is_ok());
+    }
 }

@@ -4,6 +4,7 @@
 mod asf;
 mod avi;
 mod flv;
+pub(crate) mod holes;
 #[cfg(test)]
 mod hostile;
 mod ivf;
@@ -19,6 +20,7 @@ use std::io::{self, Read, Seek};
 
 use reeldeck_common::feature::ExpectedFrom;
 
+use holes::Source;
 use reader::Reader;
 
 /// More breaks are not recorded: a file with so many is damaged all over.
@@ -122,7 +124,7 @@ pub(crate) struct StreamId {
 ///
 /// # Errors
 /// If reading fails. Damage is part of the result.
-pub(crate) fn inspect(file: impl Read + Seek, format: &str, stream: StreamId) -> io::Result<Structure> {
+pub(crate) fn inspect(file: impl Source, format: &str, stream: StreamId) -> io::Result<Structure> {
     let mut file = Reader::new(file)?;
     let mut structure = walk(&mut file, format, stream)?;
     if file.is_exhausted() {
@@ -150,7 +152,8 @@ const MIN_ZEROS: u64 = 4096;
 /// The number of zero bytes at the end of a file.
 fn trailing_zeros<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<u64> {
     const BLOCK: u64 = 1 << 16;
-    let mut end = file.size();
+    // A hole may be far larger than everything that can be read.
+    let mut end = file.data_end();
     while end > 0 {
         let start = end.saturating_sub(BLOCK);
         let block = file.bytes(start, end - start, BLOCK as usize)?;

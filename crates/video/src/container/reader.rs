@@ -2,8 +2,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
+use super::holes::Source;
+
 /// A walk reads some parts of a damaged file again, to find where the chain of elements continues. No more is read than this many
-/// times the size of the file, and a constant. So a walk that ends where reading ends has an end in any file.
+/// times the data of the file, and a constant. So a walk that ends where reading ends has an end in any file.
 const MOST_PASSES: u64 = 64;
 const SMALLEST_BUDGET: u64 = 64 << 20;
 /// What a single read costs, however short it is.
@@ -18,18 +20,28 @@ pub(crate) struct Reader<R> {
     file: BufReader<R>,
     position: u64,
     size: u64,
+    /// Where the last data ends. Only a hole follows.
+    data_end: u64,
     /// Bytes that may still be read. At 0, the file looks as if it ended everywhere.
     budget: u64,
 }
 
-impl<R: Read + Seek> Reader<R> {
+impl<R: Source> Reader<R> {
     /// # Errors
     /// If the size cannot be determined.
     pub(crate) fn new(mut file: R) -> io::Result<Self> {
         let size = file.seek(SeekFrom::End(0))?;
+        let data = file.data(size);
         file.seek(SeekFrom::Start(0))?;
-        let budget = size.saturating_mul(MOST_PASSES).saturating_add(SMALLEST_BUDGET);
-        Ok(Self { file: BufReader::with_capacity(1 << 16, file), position: 0, size, budget })
+        let budget = data.bytes.saturating_mul(MOST_PASSES).saturating_add(SMALLEST_BUDGET);
+        Ok(Self { file: BufReader::with_capacity(1 << 16, file), position: 0, size, data_end: data.end, budget })
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Where the last data ends. Only a hole follows.
+    pub(crate) fn data_end(&self) -> u64 {
+        self.data_end
     }
 
     /// Whether so much was read that nothing more is.

@@ -27,7 +27,7 @@ pub(super) fn fast(
     sink: &mut dyn Sink,
 ) -> Result<Option<Extraction>, VideoError> {
     let index = &account.index;
-    if account.undecoded().damage() > request.damage.max_lost {
+    if !account.undecoded().are_accepted(request.damage) {
         // The plain pass decides about damage; frames from here would be discarded.
         return Ok(None);
     }

@@ -28,7 +28,7 @@ pub(super) fn plain(
         return Err(media.no_frames());
     }
     let counts = account.decoded(decoded);
-    if counts.damage() > request.damage.max_lost {
+    if !counts.are_accepted(request.damage) {
         let reason = account.reason(counts, Some(decoded));
         return Err(VideoError::Damaged { counts, bearable: request.damage.max_lost, reason });
     }

@@ -1,16 +1,18 @@
 //! Limits, and files that change while they are read.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::limits::Limits;
+use reeldeck_common::probe::{Level, Verdict};
 use reeldeck_video::VideoError;
 use reeldeck_video::frames::{self, Pass, Request, Sink};
 use reeldeck_video::full_decode;
 use reeldeck_video::sampling::ClipPlan;
 use reeldeck_video::synth::Synth;
 
-use crate::media::{DENSE, Folder, SPARSE, contained, h264, request, small, take, take_both};
+use crate::media::{DENSE, Folder, SPARSE, contained, h264, probed, request, small, take, take_both};
 use crate::mux;
 
 fn limited(limits: Limits) -> Request {
@@ -309,4 +311,33 @@ fn a_sink_is_asked_for_every_packet_and_may_end_the_work_before_any_frame() {
     let error = frames::extract(&path, &request(SPARSE), Pass::Plain, &mut sink).unwrap_err();
     assert!(matches!(error, VideoError::Stopped) && sink.frames == 0 && sink.times == 60, "{error:?}");
     assert_eq!(full_decode::count_frames(&path, &Limits::default()).unwrap(), 100);
+}
+
+/// A file with this content, and a hole of a terabyte at this position.
+fn with_hole(path: &Path, at: usize) {
+    let content = std::fs::read(path).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_len(at as u64).unwrap();
+    file.set_len((1 << 40) + content.len() as u64).unwrap();
+    file.write_all_at(&content[at..], (1 << 40) + at as u64).unwrap();
+}
+
+/// Each took a decoder for as long as it takes to read a terabyte.
+#[test]
+fn holes_of_a_terabyte_are_not_searched_for_frames() {
+    let folder = Folder::new();
+    for (name, encoder, part) in
+        [("a.avi", "mpeg4", 1), ("b.avi", "mpeg4", 2), ("c.flv", "libx264", 1), ("d.mkv", "libx264", 2)]
+    {
+        let path = folder.make(name, &small(encoder, 60, &[("g", "10")]));
+        let size = std::fs::metadata(&path).unwrap().len() as usize;
+        // In the middle, or at the end.
+        with_hole(&path, size / 2 * part);
+        assert!(!matches!(probed(&path, Level::Deep), Verdict::OverLimit { .. }), "{name}");
+        let error = take(&path, &request(SPARSE), Pass::Plain).err();
+        assert!(error.as_ref().is_none_or(|error| error.kind() == ErrorKind::Corrupt), "{name}: {error:?}");
+    }
+    let path = folder.path("f.avi");
+    std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    assert!(matches!(probed(&path, Level::Deep), Verdict::Corrupt { .. }));
 }

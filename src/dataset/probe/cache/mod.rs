@@ -1,5 +1,5 @@
 //! The findings of earlier probes in one file, one line per finding. Incomplete lines and unknown files are ignored: at
-//! worst a video is probed again.
+//! worst a video is probed again. A file that cannot be read is an error, because the lists of missing videos depend on it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
-use reeldeck_common::error::{SAME_CONTENT, of_same_content};
+use reeldeck_common::error::{SAME_CONTENT, is_absent, of_same_content};
 use reeldeck_common::open;
 use reeldeck_common::probe::{CHECKS, Level, Probed, Verdict};
 use reeldeck_common::protocol::MAX_LINE;
@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::is_lasting;
 use crate::dataset::scan::VideoFile;
+use crate::dataset::shown;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,17 @@ const FORMAT: u32 = 1;
 
 /// Number of outdated lines after which the file is rewritten.
 const MAX_DEAD: usize = 1000;
+
+/// The cache exists, but cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "failed to read the results of earlier checks in {}; make the file readable, or remove it to check all videos again",
+    shown(path)
+)]
+pub struct CacheError {
+    path: PathBuf,
+    source: io::Error,
+}
 
 /// The findings about the videos of one scan.
 #[derive(Debug)]
@@ -99,12 +111,16 @@ impl Cache {
     }
 
     /// Reads the findings about these videos, sorted by name. Nothing is written before [`Cache::store`] is called, and
-    /// nothing at all if `keep` is false.
-    pub fn open(path: &Path, videos: &[VideoFile], keep: bool) -> Self {
+    /// nothing at all if `keep` is false. A file that does not exist or has another format counts as empty.
+    ///
+    /// # Errors
+    /// When the file exists and cannot be read.
+    pub fn open(path: &Path, videos: &[VideoFile], keep: bool) -> Result<Self, CacheError> {
         let (mut known, mut contents) = (HashMap::new(), HashMap::new());
-        // Errors are ignored: the file is only a cache.
-        let OldCache { begin, lines } =
-            read(path, videos, &mut known, &mut contents).unwrap_or(OldCache { begin: Begin::Anew, lines: 0 });
+        let OldCache { begin, lines } = match read(path, videos, &mut known, &mut contents) {
+            Err(error) if is_absent(&error) => OldCache { begin: Begin::Anew, lines: 0 },
+            read => read.map_err(|source| CacheError { path: path.to_owned(), source })?,
+        };
         let mut file = if keep { Store::Path { path: path.to_owned(), begin } } else { Store::None };
         if keep && lines > 2 * known.len() + MAX_DEAD {
             file = match write_anew(path, &known, &contents) {
@@ -112,7 +128,7 @@ impl Cache {
                 Err(error) => Store::Failed(error),
             };
         }
-        Self { known, contents, file }
+        Ok(Self { known, contents, file })
     }
 
     /// The finding about the current version of a video, if its level is at least `level`.

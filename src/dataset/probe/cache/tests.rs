@@ -27,13 +27,13 @@ fn healthy(video: &VideoFile, level: Level) -> Probed {
 }
 
 fn filled(path: &Path, videos: &[VideoFile], level: Level) {
-    let mut cache = Cache::open(path, videos, true);
+    let mut cache = Cache::open(path, videos, true).unwrap();
     videos.iter().for_each(|video| cache.store(&video.name, &healthy(video, level)));
     assert!(cache.trouble().is_none(), "{:?}", cache.trouble());
 }
 
 fn count(path: &Path, videos: &[VideoFile], level: Level) -> usize {
-    let cache = Cache::open(path, videos, false);
+    let cache = Cache::open(path, videos, false).unwrap();
     videos.iter().filter(|video| cache.known(video, level).is_some()).count()
 }
 
@@ -67,7 +67,7 @@ fn another_download_with_the_same_content_is_recognised() {
         let video = VideoFile { stamp: SourceStamp { size: 1, mtime_ns }, ..video("A/v.mp4", 1) };
         let verdict = Verdict::Corrupt { reason: "cut; download it again".into() };
         let mut probed = Probed { verdict, ..healthy(&video, Level::Quick) };
-        let mut cache = Cache::open(&path, std::slice::from_ref(&video), true);
+        let mut cache = Cache::open(&path, std::slice::from_ref(&video), true).unwrap();
         cache.compare_content(&video.name, &mut probed, digest.into());
         cache.store(&video.name, &probed);
         probed.verdict.reason().unwrap().to_owned()
@@ -86,12 +86,12 @@ fn findings_for_one_run_are_not_stored() {
     let path = dir.path().join("probe-cache");
     let all = videos(1);
     let verdict = Verdict::OverLimit { reason: "too large".into() };
-    let mut cache = Cache::open(&path, &all, true);
+    let mut cache = Cache::open(&path, &all, true).unwrap();
     cache.store(&all[0].name, &Probed { verdict, ..healthy(&all[0], Level::Deep) });
     assert!(cache.known(&all[0], Level::Quick).is_none() && !path.exists());
     filled(&path, &all, Level::Quick);
     let before = fs::read(&path).unwrap();
-    let mut cache = Cache::open(&path, &all, false);
+    let mut cache = Cache::open(&path, &all, false).unwrap();
     cache.store(&all[0].name, &healthy(&all[0], Level::Deep));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
@@ -121,7 +121,7 @@ fn a_damaged_line_is_skipped_and_an_unknown_file_ignored() {
     }
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    let mut cache = Cache::open(&path, &all, true);
+    let mut cache = Cache::open(&path, &all, true).unwrap();
     cache.store(&all[0].name, &healthy(&all[0], Level::Quick));
     assert!(cache.trouble().is_some() && cache.known(&all[0], Level::Quick).is_some());
 }
@@ -140,6 +140,19 @@ fn the_file_does_not_grow_without_bound() {
     assert!((301..=1 + 300 * 3 + MAX_DEAD).contains(&lines), "{lines}");
 }
 
+#[test]
+fn a_cache_that_cannot_be_read_is_an_error_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("probe-cache");
+    // A link to itself: opening it fails, also for root.
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    for keep in [false, true] {
+        let error = Cache::open(&path, &videos(1), keep).unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()) && error.contains("remove it"), "{error}");
+    }
+    assert!(path.is_symlink());
+}
+
 proptest! {
     #[test]
     fn nothing_that_is_not_whole_is_believed(noise in proptest::collection::vec(any::<u8>(), 0..400), at in 0..2000_usize) {
@@ -152,7 +165,7 @@ proptest! {
         let end = bytes.len().min(at + noise.len());
         bytes[at..end].copy_from_slice(&noise[..end - at]);
         fs::write(&path, &bytes).unwrap();
-        let cache = Cache::open(&path, &all, true);
+        let cache = Cache::open(&path, &all, true).unwrap();
         for video in &all {
             prop_assert!(cache.known(video, Level::Quick).is_none_or(|probed| *probed == healthy(video, Level::Deep)));
         }

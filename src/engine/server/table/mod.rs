@@ -9,12 +9,12 @@ use reeldeck_common::probe::Probed;
 use typed_index_collections::TiVec;
 
 use crate::dataset::scan::VideoFile;
-use crate::dataset::state::{self, State as Dataset};
+use crate::dataset::state::{self, Accepted, State as Dataset};
 use crate::engine::files::Files;
 use crate::engine::listing::{Listing, NONE};
 use crate::engine::other_files::OtherFiles;
 use crate::engine::state::{State, VideoId};
-use crate::protocol::row::{Finding, FindingCounts, Findings, RowState, StateCounts};
+use crate::protocol::row::{Finding, FindingCounts, Findings, NO_CLASS, RowState, StateCounts};
 use counts::{Tally, class_number};
 use facts::AllFacts;
 use matched::Matched;
@@ -37,9 +37,6 @@ use row_id::RowKind;
 pub(crate) use rows::Entry;
 pub(crate) use summary::RowSummary;
 pub(crate) use view::View;
-
-/// The name of the class of videos whose class is unknown.
-const NO_CLASS: &str = "(no class)";
 
 /// A change of a video.
 #[derive(Clone, Debug)]
@@ -76,6 +73,7 @@ pub(crate) struct Table {
     classes: IndexMap<Box<str>, Tally>,
     totals: Tally,
     matched: Option<Matched>,
+    accepted: Accepted,
     /// The files that are no videos.
     others: Arc<OtherFiles>,
     /// The class of each of them, or [`NONE`].
@@ -88,8 +86,8 @@ pub(crate) struct Table {
 
 impl Table {
     /// The table of all videos of an engine.
-    pub(crate) fn of(state: &State) -> Self {
-        Self::new(state.files.clone(), state.videos.iter().map(RowSummary::of))
+    pub(crate) fn of(state: &State, accepted: Accepted) -> Self {
+        Self { accepted, ..Self::new(state.files.clone(), state.videos.iter().map(RowSummary::of)) }
     }
 
     /// A table of these videos.
@@ -251,8 +249,7 @@ impl Table {
     }
 
     fn own_state(&self, file: &VideoFile, want_s: Option<f64>, probed: Option<&Probed>) -> Dataset {
-        let tolerance = self.matched.as_ref().map_or(0.0, |matched| matched.listing.tolerance_s);
-        state::of_file(file, want_s, probed, tolerance)
+        state::of_file(file, want_s, probed, &self.accepted)
     }
 
     fn rows_changed(&mut self) {

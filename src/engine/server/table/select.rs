@@ -10,9 +10,9 @@ impl Table {
     /// failed, the queued ones: their files may have been repaired since.
     ///
     /// # Errors
-    /// When a pattern is invalid or matches no video, and when no matching video has failed.
+    /// When a pattern matches no video, and when no matching video has failed.
     pub(crate) fn failed(&self, patterns: &[String]) -> Result<Vec<VideoId>, String> {
-        let mut compiled = Patterns::new(patterns)?;
+        let mut compiled = Patterns::new(patterns);
         let (mut found, mut queued) = (vec![], vec![]);
         for ((id, cell), file) in self.cells.iter_enumerated().zip(self.files.iter()) {
             if cell.summary.state.is_none() {
@@ -26,7 +26,7 @@ impl Table {
             }
         }
         match compiled.unused() {
-            Some(text) => Err(format!("no video matches {text:?}")),
+            Some(why) => Err(why),
             None if found.is_empty() && !queued.is_empty() => Ok(queued),
             None if found.is_empty() && patterns.is_empty() => Err("no video has failed".into()),
             None if found.is_empty() => Err("no matching video has failed".into()),

@@ -9,6 +9,7 @@ use reeldeck_common::video::VideoName;
 
 use super::*;
 use crate::dataset::manifest::Manifest;
+use crate::dataset::state::ACCEPTED;
 use crate::engine::other_files::OtherFile;
 use crate::engine::state::{Status, Video};
 use crate::protocol::row::{Column, Filter, Row, Select, Sort};
@@ -31,7 +32,8 @@ fn summary(status: Status) -> (RowSummary, Option<String>) {
 
 fn table(videos: &[(&str, Status, u64)]) -> Table {
     let files: Vec<VideoFile> = videos.iter().map(|(name, _, size)| file(name, *size)).collect();
-    Table::new(Files::new(files.into()), videos.iter().map(|(_, status, _)| summary(status.clone())))
+    let new = Table::new(Files::new(files.into()), videos.iter().map(|(_, status, _)| summary(status.clone())));
+    Table { accepted: ACCEPTED, ..new }
 }
 
 fn change(id: usize, status: Status, file: Option<VideoFile>) -> Vec<Changed> {
@@ -42,7 +44,7 @@ fn change(id: usize, status: Status, file: Option<VideoFile>) -> Vec<Changed> {
 fn listing(text: &str) -> Arc<Listing> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
-    Arc::new(Listing::new(Manifest::read(file.path(), "v_").unwrap(), 2.0))
+    Arc::new(Listing::new(Manifest::read(file.path(), "v_").unwrap()))
 }
 
 fn facts(duration_s: f64, size: [u32; 2], codec: &str) -> Facts {
@@ -204,7 +206,7 @@ fn findings_of_the_dataset_stand_beside_the_state() {
         "7": {"duration": 10, "subset": "testing", "annotations": []}}}"#;
     let path = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
     std::fs::write(path.path(), text).unwrap();
-    table.set_listing(Arc::new(Listing::new(Manifest::read(path.path(), "v_").unwrap(), 2.0)));
+    table.set_listing(Arc::new(Listing::new(Manifest::read(path.path(), "v_").unwrap())));
     table.probed(found(0, 7, Verdict::Healthy { facts: facts(10.5, [4, 4], "h264") }));
     table.probed(found(1, 7, Verdict::Healthy { facts: facts(20.0, [4, 4], "h264") }));
     table.probed(found(4, 7, Verdict::Corrupt { reason: "cut short".into() }));

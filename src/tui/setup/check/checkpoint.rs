@@ -12,6 +12,7 @@ use super::unreadable;
 use crate::config::Config;
 use crate::fetch::{self, Cache, promised_digest};
 use crate::tui::setup::{Values, Verdict};
+use crate::tui::text;
 
 /// `path`: the absolute path, if the value is a path.
 pub(super) fn check(values: &Values, path: &Path) -> Verdict {
@@ -21,10 +22,8 @@ pub(super) fn check(values: &Values, path: &Path) -> Verdict {
         Err(error) => return Verdict::Wrong(error.to_string()),
     };
     match values.checkpoint.as_str() {
-        "" => {
-            Verdict::Warn("none yet: scan and check work; extraction needs one, `published` is the usual choice".into())
-        }
-        "seeded" => Verdict::Warn("seeded weights, for a trial: the numbers mean nothing".into()),
+        "" => Verdict::Warn("none: scan and check work, extraction does not; `published` is the usual choice".into()),
+        "seeded" => Verdict::Warn("seeded weights, for a trial: the features are meaningless".into()),
         "published" => match &recipe.checkpoint.url {
             Some(url) => address(url),
             None => Verdict::Wrong(format!("{} has no published weights; name a file or a URL", recipe.name)),
@@ -39,7 +38,10 @@ fn address(url: &str) -> Verdict {
     match Cache::of_user().and_then(|cache| cache.place(url)) {
         Err(error) => Verdict::Wrong(error.to_string()),
         Ok(place) if place.is_file() => Verdict::Fine(format!("downloaded already: {}", place.display())),
-        Ok(_) => Verdict::Warn(format!("needs internet: will be downloaded from {}", fetch::public(url))),
+        Ok(_) => Verdict::Warn(format!(
+            "needs internet: will be downloaded from {}",
+            text::short_address(&fetch::public(url))
+        )),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::dataset::manifest::Manifest;
 use crate::dataset::scan::FolderLayout;
 use crate::discovery::gpus::{self, Detected};
 use crate::tui::text;
+use crate::tui::window_words::in_form;
 
 /// The limits for counting videos: a network file system can take long for each entry.
 const MAX_ENTRIES: usize = 50_000;
@@ -127,7 +128,7 @@ fn root(path: &Path) -> Verdict {
     match fs::metadata(path) {
         Err(error) => return Verdict::Wrong(unreadable(&error)),
         Ok(metadata) if !metadata.is_dir() => {
-            return Verdict::Wrong("a file; name the folder of the videos".into());
+            return Verdict::Wrong("this is a file; name the folder of the videos".into());
         }
         Ok(_) => {}
     }
@@ -157,7 +158,7 @@ fn root(path: &Path) -> Verdict {
     };
     match refused {
         0 => Verdict::Fine(words),
-        n => Verdict::Warn(format!("{words}; refuses {} in another place (see `[scan] layout`)", count(n))),
+        n => Verdict::Warn(format!("{words}; {} elsewhere not used (see `[scan] layout`)", count(n))),
     }
 }
 
@@ -179,10 +180,10 @@ fn out(root: Option<&Path>, path: &Path) -> Verdict {
         Err(ConfigError::RootInOut { own, .. }) => {
             return Verdict::Wrong(format!("the dataset folder is inside {}, where reeldeck writes", own.display()));
         }
-        Err(ConfigError::OutNotFolder { .. }) => return Verdict::Wrong("a file; name a folder".into()),
+        Err(ConfigError::OutNotFolder { .. }) => return Verdict::Wrong("this is a file; name a folder".into()),
         Err(ConfigError::Out { source, .. }) => return Verdict::Wrong(unreadable(&source)),
         // Problems of the dataset folder are reported there.
-        _ if path.exists() && !path.is_dir() => return Verdict::Wrong("a file; name a folder".into()),
+        _ if path.exists() && !path.is_dir() => return Verdict::Wrong("this is a file; name a folder".into()),
         _ => {}
     }
     let Some(there) = path.ancestors().find(|folder| folder.is_dir()) else {
@@ -193,7 +194,7 @@ fn out(root: Option<&Path>, path: &Path) -> Verdict {
     }
     // Their permissions allow it to root, and the kernel refuses it.
     if rustix::fs::statfs(there).is_ok_and(|system| VIRTUAL.contains(&system.f_type)) {
-        return Verdict::Wrong(format!("it cannot be created in {}, which holds no files of users", there.display()));
+        return Verdict::Wrong(format!("it cannot be created in {}, where only the kernel has files", there.display()));
     }
     let state = match (path.join(".reeldeck").is_dir(), there == path) {
         (true, _) => "an output folder already; finished features are kept",
@@ -241,7 +242,7 @@ fn manifest(path: &Path) -> Verdict {
                 classes => format!("lists {videos} of {}", text::plural(classes as u64, "class", "classes")),
             })
         }
-        Err(error) => Verdict::Wrong(Failure::from_error(ErrorKind::Io, &error).line()),
+        Err(error) => Verdict::Wrong(in_form(&Failure::from_error(ErrorKind::Io, &error).line()).into_owned()),
     }
 }
 

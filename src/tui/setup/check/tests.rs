@@ -92,7 +92,7 @@ fn dataset_folder_verdicts() {
         says(check(typed), Is::Fine, "2 class folders, 3 videos");
     }
     says(check("flat"), Is::Fine, "1 video directly in the folder");
-    says(check("mixed"), Is::Warn, "1 class folder, 2 videos; refuses 1 video in another place");
+    says(check("mixed"), Is::Warn, "1 class folder, 2 videos; 1 video elsewhere not used");
     says(check("deep"), Is::Unclear, "1 video, but it is unclear which folders are classes");
     says(check("nothing"), Is::Warn, "no videos yet");
     says(check("nowhere"), Is::Wrong, "no such file or folder");
@@ -142,7 +142,7 @@ fn checkpoint_verdicts() {
     let folder = fixture();
     let check = |typed| check(&folder, Field::Checkpoint, typed);
     says(check(""), Is::Warn, "scan and check work");
-    says(check("seeded"), Is::Warn, "the numbers mean nothing");
+    says(check("seeded"), Is::Warn, "the features are meaningless");
     says(check("published"), Is::Warn, "needs internet: will be downloaded from ");
     says(check("https://me:secret@example.org/x.pth"), Is::Warn, "from https://example.org/x.pth");
     says(check("https://example.org/"), Is::Wrong, "not the address of a file");

@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek};
 
 use reeldeck_common::feature::ExpectedFrom;
 
+use super::holes::Source;
 use super::reader::Reader;
 use super::{Amount, Declaration, End, Structure};
 pub(crate) use boxes::Boxes;
@@ -29,7 +30,7 @@ const SLACK_SECONDS: f64 = 1.0;
 ///
 /// # Errors
 /// If reading fails.
-pub(crate) fn boxes(file: impl Read + Seek) -> io::Result<Boxes> {
+pub(crate) fn boxes(file: impl Source) -> io::Result<Boxes> {
     boxes::walk(&mut Reader::new(file)?)
 }
 

@@ -1,33 +1,29 @@
 //! The state and the screen together, and the effects that update returns.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
-use jiff::Timestamp;
 use ratatui::crossterm::event::Event;
 use ratatui::layout::{Rect, Size};
+use reeldeck_common::clock;
 use reeldeck_common::layout::{self, Layout};
 use tokio::sync::mpsc;
 
 use super::app::{App, Dirty, Options};
-use super::details::STILL;
 use super::keymap::Keymap;
 use super::link::LinkRequest;
-use super::modal::Modal;
-use super::picture::Rgb;
 use super::reopening::Reopening;
-use super::setup::in_force::{in_force, without};
-use super::setup::{Field, blocking};
+use super::setup::blocking;
 use super::terminal::Screen;
 use super::update::{Effect, LinkEvent, Msg, update};
-use super::{attach_command, key_reader, osc, run_end, still, terminal};
-use crate::config::edit::{Change, edit};
+use super::{attach_command, osc, run_end, terminal};
 use crate::config::{Overrides, Settings};
-use crate::error::Exit;
 use crate::protocol::{Command, holder};
-use crate::{discovery, error, launch};
+
+mod pager;
+mod pictures;
+mod settings;
 
 /// Whether the event loop continues.
 pub(super) type Flow = ControlFlow<Leave>;
@@ -52,6 +48,8 @@ pub(super) struct Window {
     /// The picture in pixels on the screen, with its area.
     shown: Option<(String, Rect)>,
     still: Option<tokio::task::JoinHandle<()>>,
+    /// The feature set for which the window has looked for features of others.
+    looked_for_features: Option<String>,
     /// The engine was running before this window: its welcome is compared with the settings.
     joins: bool,
     /// Another program has the terminal. Nothing is drawn.
@@ -89,6 +87,7 @@ impl Window {
             done,
             shown: None,
             still: None,
+            looked_for_features: None,
             joins: false,
             lent: false,
             percent: None,
@@ -129,36 +128,6 @@ impl Window {
         self.put_picture().context("failed to draw a picture")
     }
 
-    /// The picture in pixels that should be on the screen.
-    fn picture(&self) -> Option<(String, Rect, &Rgb)> {
-        let Some(Modal::Details(view)) = self.app.modals.last() else { return None };
-        let (area, picture) = view.pixels()?;
-        Some((view.video().to_owned(), area, picture))
-    }
-
-    fn take_picture_away(&mut self) -> anyhow::Result<()> {
-        let (Some(protocol), Some((video, area))) = (self.app.options.pictures, self.shown.take()) else {
-            return Ok(());
-        };
-        if self.picture().is_some_and(|(other, place, _)| other == video && place == area) {
-            self.shown = Some((video, area));
-            return Ok(());
-        }
-        self.screen.raw(protocol.clear())?;
-        // The cells below the picture are no longer what they were.
-        self.screen.redraw();
-        Ok(())
-    }
-
-    fn put_picture(&mut self) -> std::io::Result<()> {
-        let (Some(protocol), None) = (self.app.options.pictures, &self.shown) else { return Ok(()) };
-        let Some((video, area, picture)) = self.picture() else { return Ok(()) };
-        let bytes = protocol.draw(picture, area, self.screen.cell());
-        self.screen.raw(&bytes)?;
-        self.shown = Some((video, area));
-        Ok(())
-    }
-
     /// Updates the state and runs the effects.
     ///
     /// # Errors
@@ -169,16 +138,17 @@ impl Window {
             Msg::Link(LinkEvent::Connected(welcome)) if std::mem::take(&mut self.joins) => {
                 other = self.app.join(welcome, &self.settings, &self.typed);
             }
+            Msg::Link(LinkEvent::Connected(welcome)) => self.look_for_other_features(welcome.out.clone(), &welcome.set),
             Msg::SettingsSaved(_) => self.app.options.configured_out = attach_command::configured_out(),
             _ => {}
         }
         if matches!(msg, Msg::TerminalReturned(_)) {
             self.take_back()?;
         }
-        self.app.wall = Timestamp::now();
+        self.app.wall = clock::now();
         let effects = update(&mut self.app, self.began.elapsed(), msg);
         if let Some(text) = other {
-            self.app.notice("A run of other settings", text);
+            self.app.notice("The run has other settings", text);
         }
         for effect in effects {
             match effect {
@@ -206,50 +176,11 @@ impl Window {
                     });
                 }
                 Effect::UseSettings(changed) => self.use_settings(changed),
+                Effect::UseWeights(checkpoint) => self.use_weights(checkpoint),
                 Effect::Still { video, path } => self.fetch_still(video, path),
             }
         }
         Ok(Flow::Continue(()))
-    }
-
-    fn keep_theme(&self, name: &'static str) {
-        let (file, done) = (self.settings.config_file.clone(), self.done.clone());
-        tokio::task::spawn_blocking(move || {
-            let change = Change { section: "tui", key: "theme", value: name.to_owned() };
-            let text = match file.as_deref().map(|path| edit(path, &[change])) {
-                Some(Ok(())) => format!("theme {name}, written to config.toml"),
-                Some(Err(why)) => format!("theme {name}, until you quit: {why}"),
-                None => format!("theme {name}, until you quit: there is no config.toml to keep it in"),
-            };
-            let _ = done.send(Msg::Notify(text));
-        });
-    }
-
-    /// Reads the settings in force for the form.
-    fn read_settings(&self) {
-        let (typed, done) = (self.typed.clone(), self.done.clone());
-        let recipe = self.settings.recipe_source.clone();
-        tokio::task::spawn_blocking(move || {
-            let read = std::env::current_dir().map_err(|error| format!("failed to find the current folder: {error}"));
-            let read = read
-                .and_then(|current| in_force(&typed, &current, &recipe).map_err(|error| error::text_of(&error.into())));
-            let _ = done.send(Msg::SettingsRead(read.map(Box::new)));
-        });
-    }
-
-    /// Reads the configuration again, of which these fields have changed.
-    fn use_settings(&self, changed: Vec<Field>) {
-        let (typed, done) = (without(self.typed.clone(), &changed), self.done.clone());
-        let changed = changed.into_iter().map(Field::label).collect::<Vec<_>>().join(", ");
-        tokio::task::spawn_blocking(move || {
-            let read = || {
-                let settings = Settings::resolve(&typed, &std::env::current_dir()?)?;
-                settings.check_folders_or_wait()?;
-                anyhow::Ok(settings)
-            };
-            let saved = read().map(|settings| Box::new(Reopening { settings, typed, changed, then: None }));
-            let _ = done.send(Msg::SettingsSaved(saved.map_err(|error| error::text_of(&error))));
-        });
     }
 
     /// Closes the window, but not the terminal. With the engine that it was connected to, if any: its process id.
@@ -260,48 +191,15 @@ impl Window {
 
     /// Says which settings are new, and what to do as soon as an engine is ready.
     pub(super) fn begin_with(&mut self, changed: &str, then: Option<Command>) {
-        self.app.greeting = Some(format!("new settings in use: {changed}"));
+        self.app.greeting = Some(match changed {
+            "" => "config.toml was read again".to_owned(),
+            changed => format!("new settings in use: {changed}"),
+        });
         self.app.when_ready = then;
     }
 
     pub(super) fn is_lent(&self) -> bool {
         self.lent
-    }
-
-    /// Opens the log file in the user's pager or editor, which gets the terminal until it ends. The run's messages are
-    /// still received.
-    fn show_log(&mut self) {
-        let path = self.app.log.file.clone();
-        let set = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
-        let program = ["PAGER", "VISUAL", "EDITOR"].into_iter().find_map(set).unwrap_or_else(|| "less".into());
-        (self.lent, self.percent) = (true, None);
-        key_reader::lend(true);
-        self.screen.lend();
-        // The variables may contain options.
-        let shell = format!("{program} \"$1\"");
-        let started = tokio::process::Command::new("sh").args(["-c", &shell, "sh"]).arg(path).spawn();
-        let done = self.done.clone();
-        tokio::spawn(async move {
-            let ended = match started {
-                Ok(mut child) => child.wait().await,
-                Err(error) => Err(error),
-            };
-            let problem = match ended {
-                Ok(status) if status.success() => None,
-                Ok(status) => Some(format!("{program}: {status}")),
-                Err(error) => Some(format!("failed to start {program}: {error}")),
-            };
-            let _ = done.send(Msg::TerminalReturned(problem));
-        });
-    }
-
-    /// The other program has ended.
-    fn take_back(&mut self) -> anyhow::Result<()> {
-        self.lent = false;
-        key_reader::lend(false);
-        self.screen.resume(&self.title)?;
-        self.redraw();
-        Ok(())
     }
 
     fn redraw(&mut self) {
@@ -368,33 +266,5 @@ impl Window {
     /// An engine is running: its settings will be compared with ours.
     pub(super) fn join(&mut self) {
         self.joins = true;
-    }
-
-    fn launch(&self) {
-        let (settings, typed, done) = (self.settings.clone(), self.typed.clone(), self.done.clone());
-        tokio::task::spawn_blocking(move || {
-            let step = |line: &str| drop(done.send(Msg::EngineStarting(line.to_owned())));
-            let started = match launch::start_waiting(&settings, &typed, &step) {
-                // Somebody else uses the output folder: the link finds out who.
-                Err(error) if error::exit_of(&error) == Exit::Locked => Ok(()),
-                started => started.map(drop),
-            };
-            let _ = done.send(Msg::EngineStarted(started.map_err(|error| error::text_of(&error))));
-        });
-    }
-
-    /// Fetches a still and cancels the previous request, which is no longer needed.
-    fn fetch_still(&mut self, video: String, path: PathBuf) {
-        if let Some(before) = self.still.take() {
-            before.abort();
-        }
-        let done = self.done.clone();
-        self.still = Some(tokio::spawn(async move {
-            let fetched = match discovery::probe() {
-                Ok(probe) => still::still(&probe, &path, STILL, still::TIMEOUT).await.map_err(|e| e.to_string()),
-                Err(error) => Err(format!("{error:#}")),
-            };
-            let _ = done.send(Msg::Still { video, still: fetched });
-        }));
     }
 }
