@@ -37,7 +37,7 @@ done
 cp vendor/libtorch/torch/build-version "$into/lib/"
 "$into/reeldeck" man --dir "$into/share/man/man1" 2>/dev/null
 for shell in bash zsh fish; do "$into/reeldeck" completions $shell >"$into/share/completions/reeldeck.$shell"; done
-cp -r README.md CHANGELOG.md config.example.toml docs "$into/"
+cp -r README.md CHANGELOG.md config.example.toml docs assets "$into/"
 cp LICENSE LICENSE-MIT LICENSE-APACHE "$into/licenses/"
 cp vendor/ffmpeg/COPYING.LGPLv2.1 "$into/licenses/FFmpeg-LGPL-2.1.txt"
 cat >"$into/licenses/NOTICE.txt" <<NOTICE
