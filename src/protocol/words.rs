@@ -73,7 +73,7 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
             (Info, format!("the output folder is back without the results of {videos}, which are extracted again"))
         }
         Event::DatasetBack => (Info, "the dataset folder is back; resuming".into()),
-        Event::Requeued { videos } => (Info, format!("{} queued for retry", count(*videos, "video", "videos"))),
+        Event::Requeued { videos } => (Info, format!("{} queued again", count(*videos, "video", "videos"))),
         Event::Command { done: true, message, .. } => (Detail, shown(message)),
         Event::Command { done: false, command, message } => {
             let message: Vec<String> = message.lines().map(|line| printable(line.trim())).collect();

@@ -169,8 +169,8 @@ pub(super) struct App {
     pub(super) details_stale: bool,
     pub(super) last_tick: Duration,
     pub(super) engine_starting: bool,
-    /// Send this command, which begins a run, as soon as an engine is ready.
-    pub(super) when_ready: Option<Command>,
+    /// Send these commands, which begin a run, as soon as an engine is ready.
+    pub(super) when_ready: Vec<Command>,
     pub(super) new_settings: NewSettings,
     /// Say this as soon as an engine is ready.
     pub(super) greeting: Option<String>,
@@ -219,7 +219,7 @@ impl App {
             details_stale: false,
             last_tick: Duration::ZERO,
             engine_starting: false,
-            when_ready: None,
+            when_ready: vec![],
             new_settings: NewSettings::None,
             greeting: None,
             starting_step: String::new(),

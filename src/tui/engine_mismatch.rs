@@ -24,7 +24,7 @@ impl App {
             let text = format!("the engine has other settings; {changed} is used from the next run");
             self.report(Level::Info, text);
             let (settings, typed) = (settings.clone(), typed.clone());
-            self.new_settings = NewSettings::Waiting(Box::new(Reopening { settings, typed, changed, then: None }));
+            self.new_settings = NewSettings::Waiting(Box::new(Reopening { settings, typed, changed, then: vec![] }));
         }
         let advice = match uses_own {
             true => "The next run that is started in this window uses those of the window.".to_owned(),

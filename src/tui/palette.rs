@@ -21,8 +21,15 @@ pub(super) fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Acti
         }
     }
     found.sort_by_key(|(key, _)| *key);
+    // Scattered letters are only of use where nothing else matches.
+    if found.first().is_some_and(|((score, ..), _)| *score < SCATTERED) {
+        found.retain(|((score, ..), _)| *score < SCATTERED);
+    }
     found.into_iter().map(|(_, found)| found).collect()
 }
+
+/// The distance of letters in order, more than that of any other match.
+const SCATTERED: usize = 100;
 
 /// The distance of a match, 0 being the best. Every word that was typed must occur: at the start of a word, inside one, or as
 /// letters in order in a name. Letters in order in a sentence would match nearly anything.
@@ -41,7 +48,7 @@ fn word_score(names: &[String], sentence: &str, word: &str) -> Option<usize> {
         () if starts(sentence) => Some(2),
         () if any(&|name| name.contains(word)) => Some(4),
         () if sentence.contains(word) => Some(5),
-        () if any(&|name| in_order(name, word)) => Some(20),
+        () if any(&|name| in_order(name, word)) => Some(SCATTERED),
         () => None,
     }
 }
@@ -88,6 +95,7 @@ mod tests {
         assert_eq!(found("copy path"), [Action::CopyPath]);
         assert_eq!(found("path copy"), found("copy path"), "the order of the words does not matter");
         assert!(found("log").contains(&Action::PaneLog));
+        assert!(!found("sta").contains(&Action::SortLeft), "no scattered letters where a word begins so");
         assert_eq!(found("qit").first(), Some(&Action::Quit), "a missing letter in a name");
     }
 }

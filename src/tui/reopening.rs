@@ -11,8 +11,8 @@ pub(super) struct Reopening {
     pub typed: Overrides,
     /// The names of the settings that have changed.
     pub changed: String,
-    /// A command for the engine, which is sent as soon as it is ready.
-    pub then: Option<Command>,
+    /// The commands for the engine, which are sent as soon as it is ready.
+    pub then: Vec<Command>,
 }
 
 /// Settings that the engine does not use: they were saved during a run, or the engine was started with others.
@@ -29,6 +29,14 @@ pub(super) enum NewSettings {
 }
 
 impl NewSettings {
+    /// What the window opens again with, if there is something new.
+    pub(super) fn saved(&self) -> Option<&Reopening> {
+        match self {
+            Self::None => None,
+            Self::Waiting(new) | Self::Leaving(new) | Self::Refused(new) => Some(new),
+        }
+    }
+
     /// They wait for the next run that the user starts.
     pub(super) fn wait(&self) -> bool {
         matches!(self, Self::Waiting(_) | Self::Refused(_))

@@ -186,7 +186,7 @@ async fn windows(
     mut start: bool,
 ) -> anyhow::Result<Option<String>> {
     let Parts { mut screen, mut keys, mut signals } = parts;
-    let mut new: Option<(String, Option<Command>)> = None;
+    let mut new: Option<(String, Vec<Command>)> = None;
     loop {
         let (to_link, requests) = mpsc::unbounded_channel();
         let (sender, results) = mpsc::unbounded_channel();
@@ -240,6 +240,23 @@ struct Channels<'a> {
     results: mpsc::UnboundedReceiver<Msg>,
 }
 
+/// Handles an event and those that wait behind it, up to the one that closes the window: the rest is for the next window.
+fn all_at_hand<T>(
+    first: T,
+    more: &mut mpsc::Receiver<T>,
+    mut handle: impl FnMut(T) -> anyhow::Result<Flow>,
+) -> anyhow::Result<Flow> {
+    let mut next = handle(first)?;
+    for _ in 0..MAX_EVENTS_PER_FRAME {
+        if next.is_break() {
+            break;
+        }
+        let Ok(event) = more.try_recv() else { break };
+        next = handle(event)?;
+    }
+    Ok(next)
+}
+
 async fn event_loop(window: &mut Window, channels: Channels<'_>, start: bool) -> anyhow::Result<Leave> {
     let Channels { keys, signals, requests, sender, mut results } = channels;
     let every = if window.is_slow() { SLOW_FRAME_INTERVAL } else { FRAME_INTERVAL };
@@ -274,25 +291,11 @@ async fn event_loop(window: &mut Window, channels: Channels<'_>, start: bool) ->
                 WindowSignal::Resume => window.resume()?,
             },
             key = keys.recv() => match key {
-                Some(event) => {
-                    let mut next = window.event(event)?;
-                    for _ in 0..MAX_EVENTS_PER_FRAME {
-                        let (Flow::Continue(()), Ok(event)) = (&next, keys.try_recv()) else { break };
-                        next = window.event(event)?;
-                    }
-                    next
-                }
+                Some(event) => all_at_hand(event, keys, |event| window.event(event))?,
                 // The terminal has hung up. The run continues.
                 None => return Ok(Leave::Quit(None)),
             },
-            Some(from) = incoming.recv() => {
-                let mut next = window.message(Msg::Link(from))?;
-                for _ in 0..MAX_EVENTS_PER_FRAME {
-                    let (Flow::Continue(()), Ok(from)) = (&next, incoming.try_recv()) else { break };
-                    next = window.message(Msg::Link(from))?;
-                }
-                next
-            }
+            Some(from) = incoming.recv() => all_at_hand(from, &mut incoming, |from| window.message(Msg::Link(from)))?,
             Some(msg) = results.recv() => window.message(msg)?,
             _ = tick.tick() => {
                 ticked = true;
@@ -311,5 +314,25 @@ async fn event_loop(window: &mut Window, channels: Channels<'_>, start: bool) ->
             window.draw()?;
         }
         assert!(!(ticked && breaks), "{PANIC_VARIABLE} is set");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_behind_the_one_that_closes_a_window_are_for_the_next_one() {
+        let (sender, mut keys) = mpsc::channel(3);
+        for key in [2, 3] {
+            sender.try_send(key).unwrap();
+        }
+        let mut seen = vec![];
+        let next = all_at_hand(1, &mut keys, |key| {
+            seen.push(key);
+            Ok(if key == 2 { Flow::Break(Leave::Quit(None)) } else { Flow::Continue(()) })
+        });
+        assert!(next.unwrap().is_break());
+        assert_eq!((seen.as_slice(), keys.try_recv()), ([1, 2].as_slice(), Ok(3)));
     }
 }

@@ -1,5 +1,7 @@
 //! The end of a run in words, and its progress before, for the card, the header, the notification and the last line.
 
+use reeldeck_common::error::ErrorKind;
+
 use super::action::Action;
 use super::app::App;
 use super::attach_command::attach_command;
@@ -51,8 +53,19 @@ pub(super) fn nothing_left(app: &App, snapshot: &Snapshot) -> Option<String> {
     }
     Some(match failed {
         0 => format!("all done: {} export", app.keymap.key_text(Action::Export)),
+        _ if only_corrupt_failed(snapshot) => {
+            format!("{} corrupt: {} shows why", text::count(failed as u64), app.keymap.key_text(Action::Problems))
+        }
         _ => format!("{} failed: {} retry", text::count(failed as u64), app.keymap.key_text(Action::RetryAll)),
     })
+}
+
+/// Extracting the failed videos again does not help: as of the last run, all of them are corrupt.
+pub(super) fn only_corrupt_failed(snapshot: &Snapshot) -> bool {
+    let failures = snapshot.last_run.iter().flat_map(|run| &run.failures);
+    let corrupt: usize =
+        failures.filter(|group| group.kind == Some(ErrorKind::Corrupt)).map(|group| group.videos).sum();
+    (1..=corrupt).contains(&snapshot.counts.failed)
 }
 
 /// The share of the videos that are finished or failed, 0 to 1, with those in progress in part. Reaches 1 at the end of
@@ -81,13 +94,13 @@ pub(super) fn exit_message(app: &App) -> Option<String> {
             Some(format!("the run is stopping (process {pid})"))
         }
         (_, Some(pid), _) if app.is_active() => {
-            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
+            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % processed"));
             let attach = attach_command(app);
             Some(format!("the run continues (process {pid}{percent}); `{attach}` shows it again"))
         }
         _ if app.active_others() > 0 => {
             let engines = text::plural(app.active_others() as u64, "engine continues", "engines continue");
-            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
+            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % processed"));
             Some(format!("{engines} the run{percent}; `{}` follows it", attach_command(app)))
         }
         // A summary from before this window was opened is no news.

@@ -5,7 +5,9 @@ use super::app::{App, Connection};
 use super::classes::findings_of;
 use super::details::{self, is_details_action};
 use super::pane::Pane;
+use super::run_end;
 use super::text;
+use super::window_words::in_window;
 use crate::protocol::row::{Finding, RowState};
 use crate::protocol::snapshot::Phase;
 
@@ -18,7 +20,8 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         return Some(reason);
     }
     if let Some(view) = app.details().filter(|_| is_details_action(action)) {
-        return details::unavailable_reason(action, view.details(), app.is_active()).map(str::to_owned);
+        let reason = details::unavailable_reason(action, view.details(), app.is_active())?;
+        return Some(in_window(&app.keymap, reason).into_owned());
     }
     let counts = app.snapshot().map(|snapshot| snapshot.counts).unwrap_or_default();
     match action {
@@ -35,6 +38,11 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
                 let key = |action| app.keymap.key_text(action);
                 Some(match counts.failed as u64 {
                     0 => format!("nothing left to extract; {} exports the features", key(Action::Export)),
+                    failed if app.snapshot().is_some_and(run_end::only_corrupt_failed) => format!(
+                        "nothing is queued; {} failed as corrupt: {} shows them, and the details of each say what helps",
+                        text::plural(failed, "video", "videos"),
+                        key(Action::Problems)
+                    ),
                     failed => format!(
                         "nothing is queued; {} failed: {} shows the reasons, {} retries",
                         text::plural(failed, "video", "videos"),
@@ -149,5 +157,5 @@ fn retry(app: &App) -> Option<String> {
     }
     let Some(row) = app.videos.current() else { return Some("there is no video here".into()) };
     let why = details::no_retry(row.state, app.is_active())?;
-    Some(format!("{} {}", row.video, why.trim_start_matches("it ")))
+    Some(format!("{} {}", row.video, in_window(&app.keymap, why.trim_start_matches("it "))))
 }

@@ -38,6 +38,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("run without --limit", "start reeldeck without --limit"),
     ("exclude it with x in the terminal interface or in .reeldeck/excluded", "exclude it with {exclude}"),
     ("include it again to have it extracted", "press {exclude} to include it again"),
+    ("include it first", "include it first ({exclude})"),
     ("extract it again: the file", "press {retry} to extract it again: the file"),
     ("fix the cause, then retry", "fix the cause, then press {retry}"),
     ("start a run: it extracts", "press {start-pause} to start a run: it extracts"),
@@ -73,7 +74,7 @@ fn translated<'a>(text: &'a str, settings: &str, key: impl Fn(Action) -> String)
 }
 
 /// A message of the engine, with all its texts as the window says them.
-pub(super) fn received(keymap: &Keymap, message: &mut FromEngine) {
+pub(super) fn received(keymap: &Keymap, has_manifest: bool, message: &mut FromEngine) {
     let change = |text: &mut String| {
         if let Cow::Owned(words) = in_window(keymap, text) {
             *text = words;
@@ -93,22 +94,28 @@ pub(super) fn received(keymap: &Keymap, message: &mut FromEngine) {
         FromEngine::Error { message, .. } if !message.starts_with(NEEDS) => change(message),
         FromEngine::Details { details, .. } => {
             details.row.reason.iter_mut().chain(&mut details.next_step).for_each(change);
-            add_next_steps(keymap, details);
+            add_next_steps(keymap, has_manifest, details);
         }
         _ => {}
     }
 }
 
-/// Adds what only a window can do.
-fn add_next_steps(keymap: &Keymap, details: &mut Details) {
+/// What follows is of use only with a manifest.
+const WITH_MANIFEST: &str = "; with a manifest, ";
+
+/// Adds what only a window can do, and leaves out what it cannot.
+fn add_next_steps(keymap: &Keymap, has_manifest: bool, details: &mut Details) {
     let [rescan, exclude] = [Action::Rescan, Action::Exclude].map(|action| keymap.key_text(action));
     let state = details.row.state;
     let Some(next) = &mut details.next_step else { return };
+    if let Some((before, lists)) = next.split_once(WITH_MANIFEST) {
+        *next = if has_manifest { format!("{before}; {lists}") } else { before.to_owned() };
+    }
     if next.contains("download it") || state == RowState::Missing {
-        next.push_str(&format!(". The window notices the new file by itself; {rescan} looks at once"));
+        next.push_str(&format!(". The new file is found by itself; {rescan} scans at once"));
     }
     if state == RowState::Queued && details.row.findings.has(Finding::Corrupt) {
-        next.push_str(&format!(". The run tries it anyway; {exclude} excludes it"));
+        next.push_str(&format!(". A run tries to extract it, unless you exclude it ({exclude})"));
     }
 }
 

@@ -241,7 +241,7 @@ fn scan_then_extract() {
     assert!(
         engine
             .command(Command::Redo { select: select(&["A/v_1.mp4", "B/v_x.mp4"]) })
-            .starts_with("1 video queued for retry")
+            .starts_with("1 video queued again")
     );
     wait_for("it is done again", || fs::metadata(bench.files_of("A/v_1.mp4")).unwrap().modified().unwrap() > before);
     engine.wait_for_the_end(3);
@@ -317,7 +317,7 @@ fn a_stopped_run_resumes() {
     wait_for("it is noticed", || engine.rows()[5].size != last.size);
     // The engine has a follower, so it is still running; the requested video waits like the others.
     let again = engine.command(Command::Redo { select: select(&["A/v_0.mp4"]) });
-    assert_eq!(again, "1 video queued for retry; start the run to extract what is queued");
+    assert_eq!(again, "1 video queued again; start the run to extract what is queued");
     // A request for queued videos alone starts the run.
     let ran = bench.run(&["retry", "v_5"]);
     assert!(ran.code == 0 && ran.stdout.starts_with("run started: "), "{ran:?}");

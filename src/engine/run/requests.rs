@@ -142,7 +142,7 @@ impl Engine {
             _ => {
                 let waits = self.state.phase == Phase::Waiting;
                 let next = if waits { "; start the run to extract what is queued" } else { "" };
-                format!("{} queued for retry{next}", count(again, "video", "videos"))
+                format!("{} queued again{next}", count(again, "video", "videos"))
             }
         })
     }

@@ -69,6 +69,15 @@ pub(crate) fn no_retry(state: RowState, is_active: bool) -> Option<&'static str>
     })
 }
 
+/// What extracting a video in this state is called.
+pub(crate) fn retry_word(state: RowState) -> &'static str {
+    match state {
+        RowState::Done | RowState::Stale => "extract again",
+        RowState::Queued => "extract",
+        _ => "retry",
+    }
+}
+
 /// The keys that fit, in order of importance. Unavailable ones are dim.
 pub(super) fn hints(
     theme: &Theme,
@@ -83,8 +92,7 @@ pub(super) fn hints(
         let key = keys.to_string();
         let short = match line.action {
             Action::Exclude if is_excluded(details) => "include",
-            Action::Retry if details.row.state == RowState::Failed => "retry",
-            Action::Retry if details.row.state == RowState::Queued && !is_active => "start",
+            Action::Retry => retry_word(details.row.state),
             Action::Still if has_picture => "hide still",
             _ => line.short,
         };

@@ -27,7 +27,7 @@ mod keys;
 mod page;
 mod timelines;
 
-pub(super) use keys::{is_details_action, no_retry, unavailable_reason};
+pub(super) use keys::{is_details_action, no_retry, retry_word, unavailable_reason};
 
 /// The size limit of a still in pixels: enough for half of the widest terminal.
 pub(super) const STILL: [usize; 2] = [480, 270];

@@ -277,7 +277,7 @@ fn keys_scroll_and_return_outcomes() {
     text_of(&view, 80, 12);
     assert_eq!(press(&mut view, "G"), Outcome::Moved);
     let end = text_of(&view, 80, 12);
-    assert!(end.contains("col 700"), "{end}");
+    assert!(end.contains("class 700"), "{end}");
     press(&mut view, "down");
     assert_eq!(text_of(&view, 80, 12), end, "scrolling stops at the end");
     press(&mut view, "pgup");
@@ -285,7 +285,7 @@ fn keys_scroll_and_return_outcomes() {
     press(&mut view, "g g");
     assert!(text_of(&view, 80, 12).contains("file  "));
     let whole = text_of(&view, 80, 60);
-    assert!(whole.find("greatest value") < whole.find("col 1"), "the legend is above: {whole}");
+    assert!(whole.find("greatest value") < whole.find("class 1"), "the legend is above: {whole}");
     let path = view.details().path.clone().unwrap();
     assert_eq!(press(&mut view, "Y"), Outcome::Copy(path.display().to_string()));
     assert_eq!(press(&mut view, "y"), Outcome::Copy(view.video().to_owned()));

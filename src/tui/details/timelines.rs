@@ -83,7 +83,7 @@ fn labels(page: &mut Page, segments: &[Segment], duration: f64, width: usize) {
             None => (outside, rest),
         }
     });
-    page.line("labels", spans(cells));
+    page.line("segments", spans(cells));
     let legend = names.iter().enumerate().map(|(index, name)| {
         let of_it = segments.iter().filter(|segment| segment.label == **name);
         let (count, seconds) =
@@ -204,7 +204,8 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
     let of_logits = |(name, _): &&(String, Vec<usize>)| name == "logits";
     let tensor = feature.tensors.iter().find(of_logits).or(feature.tensors.first());
     let columns = tensor.and_then(|(_, shape)| shape.last().copied());
-    let last = columns.map_or_else(String::new, |columns| format!("col {columns}"));
+    let of = if tensor.is_some_and(|(name, _)| name == "logits") { "class" } else { "channel" };
+    let [first, last] = [Some(1), columns].map(|at| at.map_or_else(String::new, |at| format!("{of} {at}")));
     let value = |row: &[u8], column: usize| {
         let (from, to) = gauge::bucket(row.len(), width, column);
         let part = row.get(from..to).unwrap_or_default();
@@ -214,7 +215,7 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
     // The legend comes first, because the end of the map may be below the screen.
     let mut legend = vec![Span::styled("least ", theme.style(Role::Dim))];
     legend.extend(spans((0..8).map(|step| cell(&theme, [Some(step * 36), Some(step * 36)]))));
-    let words = format!(" greatest value; {} by column and time", tensor.map_or("feature", |(name, _)| name));
+    let words = format!(" greatest value; {} by {of} and time", tensor.map_or("feature", |(name, _)| name));
     let room = page.room().saturating_sub(14);
     legend.push(Span::styled(text::truncate(&words, room, theme.ellipsis()).into_owned(), theme.style(Role::Dim)));
     page.line("", legend);
@@ -224,7 +225,7 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
         let [upper, lower] = [0, 1].map(|at| rows.get(at).map(Vec::as_slice));
         let cells = (0..width).map(|column| cell(&theme, [upper, lower].map(|row| row.map(|row| value(row, column)))));
         let label = match at {
-            0 => "col 1",
+            0 => &first,
             at if (at + 1) * step >= feature.heat.len() => &last,
             _ => "",
         };

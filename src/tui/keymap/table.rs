@@ -105,7 +105,7 @@ use Context::{Classes, Details, Devices, Everywhere, Form, Lists, Log, Videos};
 pub(crate) const TABLE: &[Binding] = &[
     binding(Everywhere, &["s"], A::StartPause, "start", "start, pause or resume the run", 10),
     binding(Everywhere, &["S"], A::Stop, "stop", "stop the run, after the videos in progress or at once", 70),
-    binding(Everywhere, &["R"], A::RetryAll, "retry failed", "retry all failed videos", 24),
+    binding(Everywhere, &["R"], A::RetryAll, "retry failed", "retry all failed videos", 26),
     binding(Everywhere, &["l"], A::WriteList, "write list", "write the list of videos, hacs_data.txt", 60),
     binding(Everywhere, &["e"], A::Export, "export", "export the features in a format that you choose", 62),
     binding(Everywhere, &["m"], A::WriteMissing, "list missing", "write the lists of missing videos", 64),
@@ -124,7 +124,7 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Everywhere, &["5"], A::PaneLog, "log", "focus the log", 0),
     binding(Everywhere, &["z"], A::Zoom, "zoom", "show this pane alone, or all panes again", 0),
     binding(Everywhere, &["esc"], A::Back, "back", "go back: end a range, clear filters, marks or the zoom", 0),
-    binding(Everywhere, &[":", "ctrl-p"], A::Palette, "command", "command palette", 80),
+    binding(Everywhere, &[":", "ctrl-p"], A::Palette, "command", "command palette", 24),
     binding(Everywhere, &["?", "f1"], A::Help, "help", "show all keys", 3),
     binding(Everywhere, &["q", "ctrl-c"], A::Quit, "quit", "quit; offers to keep, finish or stop an active run", 4),
     binding(Everywhere, &["ctrl-z"], A::Suspend, "suspend", "suspend the interface; `fg` resumes it", 0),
@@ -139,9 +139,9 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Lists, &["g g", "home"], A::Top, "first", "to the first line", 0),
     binding(Lists, &["G", "end"], A::Bottom, "last", "to the last line", 0),
 
-    binding(Videos, &["enter"], A::Open, "details", "show the details of this video", 30),
+    binding(Videos, &["enter"], A::Open, "details", "show the details of this video", 22),
     binding(Videos, &["r"], A::Retry, "retry", "extract the marked videos again, or this one", 20),
-    binding(Videos, &["space"], A::Mark, "mark", "mark or unmark this video and move to the next", 26),
+    binding(Videos, &["space"], A::Mark, "mark", "mark or unmark this video and move to the next", 30),
     binding(Videos, &["v"], A::Range, "range", "start a range of marks here, or end it", 52),
     binding(Videos, &["a"], A::MarkAll, "mark all", "mark all videos that the filter shows", 54),
     binding(Videos, &["i"], A::Invert, "invert", "invert the marks", 0),
@@ -158,13 +158,13 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Videos, &["Y"], A::CopyPath, "copy path", "copy the path of this video's file", 0),
     binding(Videos, &["w"], A::CopyReason, "copy reason", "copy the reason or error", 0),
 
-    binding(Classes, &["enter", "space"], A::Open, "show class", "show the videos of this class", 30),
+    binding(Classes, &["enter", "space"], A::Open, "show class", "show the videos of this class", 22),
     binding(Classes, &["/"], A::Filter, "filter", "show only classes with a text in their name", 28),
     binding(Classes, &["o"], A::Sort, "sort", "sort by name, progress or problems", 44),
 
-    binding(Devices, &["enter"], A::Open, "details", "show the details of this device's video", 30),
+    binding(Devices, &["enter"], A::Open, "details", "show the details of this device's video", 22),
 
-    binding(Log, &["enter"], A::Open, "show line", "show the whole line", 30),
+    binding(Log, &["enter"], A::Open, "show line", "show the whole line", 20),
     binding(Log, &["f"], A::States, "level", "show all lines, all but details, or only problems", 42),
     binding(Log, &["/"], A::Filter, "filter", "show only lines with a text", 28),
     binding(Log, &["y"], A::CopyLine, "copy line", "copy this line", 32),
@@ -189,5 +189,6 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Form, &["tab"], A::Complete, "complete", "complete the path", 20),
     binding(Form, &["ctrl-s"], A::WriteConfig, "save", "save config.toml and continue", 24),
     binding(Form, &["esc", "ctrl-c"], A::Leave, "leave", "leave without saving; asks once if something was typed", 22),
+    binding(Form, &["f1"], A::Help, "help", "show all keys of the form", 28),
     binding(Form, &["ctrl-z"], A::Suspend, "suspend", "suspend the interface; `fg` resumes it", 0),
 ];

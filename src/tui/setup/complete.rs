@@ -33,10 +33,24 @@ pub(crate) struct Completions {
     pub names: Vec<String>,
 }
 
-/// Reads the disk, so it can block.
+/// Reads the disk, so it can block. Where nothing can be completed, the names are all that could stand in place of the last
+/// one.
 pub(crate) fn complete(request: &CompletionRequest) -> Completions {
-    let cut = request.typed.rfind('/').map_or(0, |at| at + 1);
-    let (head, begin) = request.typed.split_at(cut);
+    let typed = request.typed.as_str();
+    let found = matching(request, typed);
+    if found.common().is_some_and(|common| common != typed) || found.names.len() > 1 {
+        return found;
+    }
+    let parent = |text: &str| text.rfind('/').map_or(0, |at| at + 1);
+    let others = matching(request, typed.get(..parent(typed.trim_end_matches('/'))).unwrap_or_default());
+    let is_one = |name: &String| format!("{}{name}", others.head) == typed;
+    if others.names.iter().any(is_one) { Completions { typed: found.typed, ..others } } else { found }
+}
+
+/// The names that begin with a text.
+fn matching(request: &CompletionRequest, typed: &str) -> Completions {
+    let cut = typed.rfind('/').map_or(0, |at| at + 1);
+    let (head, begin) = typed.split_at(cut);
     let folder = place(if head.is_empty() { "." } else { head }, &request.folder, request.home.as_deref());
     let mut names = vec![];
     for entry in fs::read_dir(folder).into_iter().flatten().take(MAX_ENTRIES).flatten() {
@@ -116,6 +130,13 @@ mod tests {
         assert_eq!(at(Field::Checkpoint, "a"), some(&["a.pth"], "a.pth"));
         assert_eq!(at(Field::Checkpoint, "se"), some(&["seeded"], "seeded"));
         assert_eq!(at(Field::Checkpoint, "pu"), some(&["published"], "published"));
+        // A complete value: what could stand in its place.
+        assert_eq!(at(Field::Root, "data/hacs/Archery/").0, ["Archery/"]);
+        assert_eq!(at(Field::Root, "data/hacs_old/").0, ["hacs/", "hacs_old/"]);
+        assert_eq!(
+            at(Field::Checkpoint, "seeded").0,
+            ["a.pth", "data/", "data_link/", "dätä/", "dätö/", "home/", "published", "seeded"]
+        );
         assert_eq!(at(Field::Root, "nothing"), (vec![], None));
         assert_eq!(at(Field::Root, "no/such/folder/"), (vec![], None));
         assert_eq!(at(Field::Root, "bad"), (vec![], None));

@@ -18,6 +18,7 @@ pub(super) mod blocking;
 pub(super) mod check;
 pub(super) mod complete;
 mod field;
+mod form_keys;
 pub(super) mod in_force;
 pub(super) mod in_use;
 mod paths;
@@ -133,6 +134,8 @@ pub(super) struct Setup {
     is_edited: bool,
     /// Pressing the leave key again leaves.
     leave_armed: bool,
+    /// The keys are shown. The next key hides them.
+    shows_keys: bool,
 }
 
 impl Setup {
@@ -178,6 +181,7 @@ impl Setup {
             is_writing: false,
             is_edited: false,
             leave_armed: false,
+            shows_keys: false,
         }
     }
 
@@ -270,7 +274,8 @@ impl Setup {
             return vec![];
         };
         self.suggestions = if completions.names.len() > 1 { completions.names.clone() } else { vec![] };
-        if common == completions.typed {
+        // It is complete: the suggestions are what could stand in its place.
+        if completions.typed.starts_with(&common) {
             if completions.names.len() == 1 {
                 self.notice = Notice::OfField("no more suggestions; enter continues".into());
             }
@@ -307,12 +312,14 @@ impl Setup {
             // Suspending works at any time and changes nothing.
             keymap::KeyMatch::Action(Action::Suspend) => return vec![Effect::Suspend],
             _ if self.is_writing => return vec![],
+            _ if std::mem::take(&mut self.shows_keys) => return vec![],
             _ => {}
         }
         let leaving = std::mem::take(&mut self.leave_armed);
         self.notice = Notice::None;
         match found {
             keymap::KeyMatch::Action(Action::Leave) => return self.leave(leaving),
+            keymap::KeyMatch::Action(Action::Help) => self.shows_keys = true,
             keymap::KeyMatch::Action(Action::WriteConfig) => return self.write(),
             keymap::KeyMatch::Action(Action::Confirm) if self.focused().is_none() => return self.write(),
             keymap::KeyMatch::Action(Action::Confirm | Action::NextLine) => self.go(1),

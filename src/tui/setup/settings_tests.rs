@@ -151,6 +151,38 @@ fn what_was_edited_in_the_file_is_used_when_the_form_is_saved() {
 }
 
 #[test]
+fn a_key_shows_all_keys_of_the_form_and_the_next_one_hides_them() {
+    let mut setup = form();
+    assert!(text_of(&setup, 80, 24).contains("f1 help"), "{}", text_of(&setup, 80, 24));
+    press(&mut setup, KeyCode::F(1));
+    let text = text_of(&setup, 80, 24);
+    assert!(
+        text.contains(" Keys ") && text.contains("ctrl-u") && text.contains("save config.toml and continue"),
+        "{text}"
+    );
+    let before = setup.values();
+    press(&mut setup, KeyCode::Char('x'));
+    assert!(!text_of(&setup, 80, 24).contains(" Keys ") && setup.values() == before);
+    for (width, height) in [(1, 1), (12, 4), (30, 9)] {
+        press(&mut setup, KeyCode::F(1));
+        text_of(&setup, width, height);
+        press(&mut setup, KeyCode::Esc);
+    }
+}
+
+#[test]
+fn the_names_that_could_stand_in_place_of_a_complete_value_do_not_shorten_it() {
+    let mut setup = form();
+    let effects = press(&mut setup, KeyCode::Tab);
+    let [Effect::Complete(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
+    let names = ["hacs/", "hacs_old/"].map(str::to_owned).to_vec();
+    let found = Completions { field: Field::Root, typed: wanted.typed.clone(), head: "data/".into(), names };
+    setup.completed(&found);
+    assert_eq!(setup.values().root, wanted.typed);
+    assert!(text_of(&setup, 80, 24).contains("hacs/  hacs_old/"), "{}", text_of(&setup, 80, 24));
+}
+
+#[test]
 fn leaving_asks_only_after_a_change() {
     let mut setup = form();
     assert_eq!(press(&mut setup, KeyCode::Esc), [Effect::Quit]);

@@ -57,6 +57,12 @@ impl Density {
 impl Setup {
     /// `run_is_active`: new settings wait for the end of the run. Returns the position of the cursor.
     pub(crate) fn draw(&self, theme: &Theme, run_is_active: bool, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+        let cursor = self.draw_fields(theme, run_is_active, area, buffer);
+        self.draw_keys(theme, area.intersection(buffer.area), buffer);
+        cursor.filter(|_| !self.shows_keys)
+    }
+
+    fn draw_fields(&self, theme: &Theme, run_is_active: bool, area: Rect, buffer: &mut Buffer) -> Option<Position> {
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
         buffer.set_style(area, theme.style(Role::Base));

@@ -190,6 +190,7 @@ fn an_unavailable_key_shows_the_reason() {
     };
     says(on(RowState::Missing), "r", "download it, then rescan");
     says(on(RowState::Missing), "Y", "there is no file");
+    says(on(RowState::Excluded), "r", "include it first (x)");
     says(on(RowState::Running), "r", "is being extracted now");
     says(running(120, 40, many(90), vec![]), "u", "nothing to undo");
     says(running(120, 40, vec![], vec![]), "r", "there is no video here");

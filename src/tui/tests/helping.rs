@@ -37,6 +37,52 @@ fn the_keys_of_the_help_are_shown_over_the_details() {
 }
 
 #[test]
+fn one_key_shows_help_also_where_a_text_is_typed() {
+    let mut harness = harness(80, 24);
+    for keys in ["/", ":", "f", "o", "T"] {
+        harness.press(keys);
+        harness.press("f1");
+        assert!(harness.shows("Help "), "{keys}: {}", harness.screen());
+        harness.press("f1 esc");
+        assert!(harness.app.modals.is_empty(), "{keys}");
+    }
+}
+
+#[test]
+fn the_footer_has_room_for_details_and_commands_at_80_columns() {
+    let mut harness = harness(80, 24);
+    let footer = |harness: &Harness| harness.screen().lines().last().unwrap().to_owned();
+    assert!(
+        footer(&harness).contains("enter details") && footer(&harness).contains(": command"),
+        "{}",
+        footer(&harness)
+    );
+    // What extracting is called depends on the video.
+    assert!(footer(&harness).contains("r retry"), "{}", footer(&harness));
+    harness.table.rows.iter_mut().for_each(|row| row.state = RowState::Done);
+    harness.table_changed();
+    assert!(footer(&harness).contains("r extract again"), "{}", footer(&harness));
+    assert!(
+        footer(&harness).contains("enter details") && footer(&harness).contains(": command"),
+        "{}",
+        footer(&harness)
+    );
+    harness.press("space space");
+    assert!(footer(&harness).contains("r extract 2 again"), "{}", footer(&harness));
+}
+
+#[test]
+fn a_frame_below_a_popup_does_not_touch_its_frame() {
+    let mut harness = harness(80, 24);
+    harness.press(":");
+    for line in harness.screen().lines().filter(|line| line.contains(['╭', '╰', '│'])) {
+        let edges = line.chars().collect::<Vec<_>>();
+        let touch = edges.windows(2).any(|pair| pair == ['│', '│'] || pair == ['─', '│'] || pair == ['│', '─']);
+        assert!(!touch, "{line}");
+    }
+}
+
+#[test]
 fn help_uses_the_width_in_columns() {
     let mut harness = harness(200, 50);
     harness.press("?");
@@ -190,8 +236,8 @@ fn keys_sort_by_the_next_visible_column() {
         [File, Length, Attempts, Reason, State, Reason, Attempts],
         "class, picture, codec and size are hidden"
     );
-    assert!(harness.shows("sorted by tries, ascending"));
+    assert!(harness.shows("sorted by attempts, ascending"));
     // Where there is little room, the order is short.
     harness.press("space").resize(50, 10);
-    assert!(harness.shows("by tries ▴"), "{}", harness.screen());
+    assert!(harness.shows("by attempts ▴"), "{}", harness.screen());
 }

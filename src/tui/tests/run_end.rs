@@ -63,7 +63,7 @@ fn the_card_says_what_was_done_what_failed_and_what_is_next() {
         let export = ExportSummary { path: "/out/hacs/exports/result.pkl".into(), videos: 82, missing: 5 };
         harness.snapshot.last_run.as_mut().unwrap().exports.push(export);
         harness.refresh();
-        assert!(harness.line("export").contains("/out/hacs/exports/result.pkl (82 videos)"));
+        assert!(harness.line("export").contains("/out/hacs/exports/result.pkl (82 videos; lacks 1 that is done)"));
     }
     insta::assert_snapshot!("stopped_80x24", ended(80, 24, Ending::Stopped, counts(83, 4, 14)).screen());
     let none_left = ended(80, 24, Ending::Stopped, counts(83, 0, 0));
@@ -95,6 +95,36 @@ fn a_window_with_nothing_left_says_so_and_names_the_next_key() {
     };
     let (done, failed) = (opened(0), opened(1));
     assert!(done.contains("○ all done: e export") && failed.contains("○ 1 failed: R retry"), "{done}\n{failed}");
+}
+
+#[test]
+fn corrupt_videos_are_no_reason_to_offer_a_retry() {
+    let mut harness = running(80, 24, many(9), gpus(0));
+    harness.table.rows.iter_mut().for_each(|row| row.state = RowState::Done);
+    harness.table.rows.iter_mut().take(3).for_each(|row| row.state = RowState::Failed);
+    harness.snapshot.phase = Phase::Waiting;
+    let mut run = summary(Ending::Finished, counts(6, 3, 0));
+    run.failures.truncate(1);
+    harness.snapshot.last_run = Some(Box::new(run));
+    harness.table_changed();
+    let screen = harness.screen();
+    let [first, last] = [screen.lines().next(), screen.lines().last()].map(Option::unwrap);
+    assert!(first.contains("○ 3 corrupt: F shows why"), "{first}");
+    assert!(!last.contains("R retry") && last.contains("F problems"), "{last}");
+    harness.press("s");
+    assert!(harness.has_toast("3 videos failed as corrupt"), "{:?}", harness.app.toasts);
+}
+
+#[test]
+fn an_export_that_lacks_videos_says_so() {
+    let mut run = summary(Ending::Finished, counts(83, 0, 0));
+    let path = "/out/hacs/exports/result.pkl".into();
+    run.exports = vec![crate::protocol::summary::ExportSummary { path, videos: 80, missing: 3 }];
+    let mut harness = running(120, 40, many(9), gpus(0));
+    harness.snapshot.phase = Phase::Idle;
+    harness.snapshot.last_run = Some(Box::new(run));
+    harness.refresh();
+    assert!(harness.shows("result.pkl (80 videos; lacks 3 that are done)"), "{}", harness.screen());
 }
 
 #[test]

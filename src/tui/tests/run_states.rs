@@ -91,7 +91,7 @@ fn the_footer_offers_a_scan_where_a_file_is_missing() {
     assert!(footer.contains("f5 rescan") && !footer.contains("r retry"), "{footer}");
     // Marked videos are what the keys are for.
     harness.press("space");
-    assert!(harness.line("? help").contains("retry 1 marked"));
+    assert!(harness.line("? help").contains("r retry 1"));
 }
 
 #[test]
@@ -190,6 +190,17 @@ fn a_check_moves_nothing_in_the_header_and_hides_no_name() {
 }
 
 #[test]
+fn the_speed_is_one_number_and_the_percentage_says_what_it_is_of() {
+    let mut harness = running(120, 40, failing(), gpus(1));
+    assert!(harness.screen().lines().next().unwrap().contains("% processed  ETA"), "{}", harness.screen());
+    let counts = harness.line("✘ failed");
+    assert!(counts.find("│") < counts.find("▲") && counts.contains("│"), "findings are no states: {counts}");
+    harness.press("4 z");
+    let shown: Vec<String> = harness.screen().lines().filter(|line| line.contains("clips/s")).map(Into::into).collect();
+    assert!(shown.len() > 1 && shown.iter().all(|line| line.contains("2,415 clips/s")), "{shown:#?}");
+}
+
+#[test]
 fn new_settings_wait_until_the_user_starts_a_run() {
     use crate::config::{Overrides, Settings};
     use crate::tui::reopening::Reopening;
@@ -197,7 +208,7 @@ fn new_settings_wait_until_the_user_starts_a_run() {
     let mut harness = running(80, 24, many(90), gpus(1));
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::resolve(&Overrides::default(), folder.path()).unwrap();
-    let new = Reopening { settings, typed: Overrides::default(), changed: "devices".into(), then: None };
+    let new = Reopening { settings, typed: Overrides::default(), changed: "devices".into(), then: vec![] };
     harness.send(Msg::SettingsSaved(Ok(Box::new(new))));
     assert!(harness.has_toast("saved devices; in use from the next run"));
     // Also if nothing is left to extract: new settings may find other videos.
@@ -216,7 +227,7 @@ fn new_settings_wait_until_the_user_starts_a_run() {
     harness.refresh();
     assert_eq!(harness.last_command(), &Command::Leave);
     let Some(Effect::Reopen(new)) = harness.effects.last() else { panic!("{:?}", harness.effects) };
-    assert_eq!(new.then, Some(Command::Start));
+    assert_eq!(new.then, [Command::Start]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn events_are_shown_as_toasts_that_expire() {
     let mut harness = running(120, 40, many(5_000), gpus(2));
     harness.event(Event::Paused);
     harness.event(Event::Requeued { videos: 3 });
-    assert!(harness.shows("paused") && harness.shows("3 videos queued for retry"));
+    assert!(harness.shows("paused") && harness.shows("3 videos queued again"));
     assert!(harness.app.log.held() == 62);
     harness.advance(20_000);
     assert!(harness.app.toasts.shown().is_empty());

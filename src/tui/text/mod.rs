@@ -63,6 +63,12 @@ pub(super) fn short_address(text: &str) -> String {
     short.unwrap_or_else(|| text.to_owned())
 }
 
+/// The text without a full stop at its end, to be continued or to end a sentence.
+pub(super) fn without_stop(text: &str) -> &str {
+    let text = text.trim_end();
+    text.strip_suffix('.').filter(|text| !text.ends_with('.')).unwrap_or(text)
+}
+
 /// Shortens the text to `room` columns, with `ellipsis` at the end.
 pub(super) fn truncate<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
     if width(text) <= room {
@@ -126,7 +132,7 @@ pub(super) fn align_right(text: &str, room: usize, ellipsis: &str) -> String {
     out
 }
 
-/// Breaks the text into lines of at most `room` columns, at spaces if possible.
+/// Breaks the text into lines of at most `room` columns, at spaces if possible, or else after a slash.
 pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
     if room == 0 {
         return vec![];
@@ -144,7 +150,11 @@ pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
         let mut word = word;
         while taken + width(word) > room {
             // A character wider than the whole line is left out; otherwise the loop would not end.
-            let (head, head_width) = prefix(word, room - taken);
+            let (mut head, mut head_width) = prefix(word, room - taken);
+            if let Some(at) = head.rfind('/').filter(|at| *at > 0) {
+                head = head.get(..=at).unwrap_or(head);
+                head_width = width(head);
+            }
             let at = if head.is_empty() && taken == 0 {
                 word.graphemes(true).next().map_or(word.len(), str::len)
             } else {
@@ -252,6 +262,7 @@ mod tests {
     fn lines_break_at_spaces_if_possible() {
         assert_eq!(wrap("failed to open the file", 10), ["failed to", "open the", "file"]);
         assert_eq!(wrap("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
+        assert_eq!(wrap("in /mnt/big/hacs/clips", 12), ["in", "/mnt/big/", "hacs/clips"]);
         assert_eq!(wrap("", 4), [""]);
         assert_eq!(wrap("日本", 1), [""]);
         assert!(wrap("a", 0).is_empty());

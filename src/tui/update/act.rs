@@ -162,12 +162,10 @@ fn back(app: &mut App) {
 }
 
 fn start_pause(app: &mut App, effects: &mut Vec<Effect>) {
-    if matches!(app.connection, Connection::Gone { .. }) && settings::comes_before(app, &Command::Start) {
-        return settings::reopen(app, Some(Command::Start), effects);
-    }
     if matches!(app.connection, Connection::Gone { .. }) {
+        let Some(start) = settings::defer(app, Command::Start, effects) else { return };
         app.connection = Connection::Connecting;
-        (app.engine_starting, app.when_ready) = (true, Some(Command::Start));
+        (app.engine_starting, app.when_ready) = (true, vec![start]);
         return effects.push(Effect::StartEngine);
     }
     match app.phase() {

@@ -63,13 +63,50 @@ pub(super) fn time_estimate(app: &App, videos: u64) -> String {
     }
 }
 
+/// The question before a run that extracts other videos than those that were asked for, if there are any: without an active run,
+/// `group` begins one over all that is queued. Of the videos called `name`, so many are `queued` already, and so many are
+/// extracted `again`.
+pub(super) fn start_menu(
+    app: &App,
+    group: &CommandGroup,
+    name: &str,
+    queued: u64,
+    again: u64,
+    note: &str,
+) -> Option<Menu> {
+    let all = app.snapshot().map_or(0, |snapshot| snapshot.counts.queued as u64);
+    let others = all.saturating_sub(queued);
+    if app.is_active() || others == 0 || queued + again == 0 {
+        return None;
+    }
+    let (verb, others) = (if others == 1 { "is" } else { "are" }, text::plural(others, "other video", "other videos"));
+    let all = all.saturating_add(again);
+    let estimate = time_estimate(app, all);
+    let question = format!(
+        "{others} {verb} also queued, and the run extracts all of them. It begins with {name}.{note}{estimate}"
+    );
+    let mut start = group.clone();
+    start.commands.push(Command::Start);
+    let mut items = vec![MenuItem::new('y', format!("extract all {}", text::count(all)), MenuAction::Send(start))];
+    // Any other request starts the run.
+    if again > 0 && app.phase() == Some(Phase::Waiting) {
+        let label = format!("queue {name}, start no run");
+        items.push(MenuItem::new('w', label, MenuAction::Send(group.clone())));
+    }
+    items.push(MenuItem::new('n', "cancel", MenuAction::Close));
+    Some(Menu::new("Start the run", question, items))
+}
+
 pub(super) fn retry_all(app: &mut App, effects: &mut Vec<Effect>) {
     let failed = app.snapshot().map_or(0, |snapshot| snapshot.counts.failed as u64);
     let group = CommandGroup::single(Command::Retry { patterns: vec![] });
+    let videos = text::plural(failed, "failed video", "failed videos");
+    if let Some(menu) = start_menu(app, &group, &format!("the {videos}"), 0, failed, "") {
+        return app.modals.push(Modal::Menu(menu));
+    }
     if failed <= MAX_WITHOUT_QUESTION {
         return send(app, group, effects);
     }
-    let videos = text::plural(failed, "failed video", "failed videos");
     let question = format!("Try {videos} again?{}", time_estimate(app, failed));
     let yes = format!("yes, try {} again", text::count(failed));
     app.modals.push(Modal::Menu(Menu::question("Retry all failed", question, yes, group)));

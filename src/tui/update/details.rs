@@ -10,6 +10,7 @@ use crate::tui::details::{DetailsView, Outcome, is_details_action};
 use crate::tui::modal::Modal;
 use crate::tui::picture::Rgb;
 use crate::tui::text;
+use crate::tui::window_words::in_window;
 
 /// The view, if it is the topmost overlay.
 fn view(app: &mut App) -> Option<&mut DetailsView> {
@@ -99,7 +100,10 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) -> b
         }
         Outcome::CopyNamed { what, text } => app.copy(what, text, effects),
         Outcome::Still(path) => effects.push(Effect::Still { video, path }),
-        Outcome::Refused(why) => app.say(Level::Info, why),
+        Outcome::Refused(why) => {
+            let why = in_window(&app.keymap, why).into_owned();
+            app.say(Level::Info, why);
+        }
     }
     true
 }

@@ -10,6 +10,7 @@ use crate::protocol::{FromEngine, LogLine, ToEngine};
 use crate::tui::action::Action;
 use crate::tui::app::{App, Connection, Dirty, PendingRequest, TimedSnapshot};
 use crate::tui::classes::findings_of;
+use crate::tui::command_group::CommandGroup;
 use crate::tui::device_history::{self, DeviceHistory};
 use crate::tui::modal::Modal;
 use crate::tui::{run_end, text, weights, window_words};
@@ -21,7 +22,7 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
     match from {
         LinkEvent::Connected(welcome) => {
             let was_lost = matches!(app.connection, Connection::Lost { .. } | Connection::Gone { .. });
-            let again = app.latest.is_some() && (was_lost || app.when_ready.is_some());
+            let again = app.latest.is_some() && (was_lost || !app.when_ready.is_empty());
             let pid = welcome.pid;
             app.engines.own = Some((pid, welcome.set.clone()));
             app.connection = Connection::Up(welcome);
@@ -61,7 +62,8 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
 }
 
 fn message(app: &mut App, mut message: FromEngine, effects: &mut Vec<Effect>) {
-    window_words::received(&app.keymap, &mut message);
+    let has_manifest = app.welcome().is_some_and(|welcome| welcome.manifest.is_some());
+    window_words::received(&app.keymap, has_manifest, &mut message);
     match message {
         FromEngine::Event { line } => event(app, &line),
         FromEngine::Snapshot { snapshot, .. } => self::snapshot(app, snapshot, effects),
@@ -190,10 +192,11 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     {
         app.report(Level::Info, text);
     }
-    if app.phase() != Some(Phase::Starting)
-        && let Some(command) = app.when_ready.take().filter(|_| is_idle)
-    {
-        app.command(PendingRequest::Command, command, effects);
+    if app.phase() != Some(Phase::Starting) {
+        let commands = std::mem::take(&mut app.when_ready);
+        if is_idle && !commands.is_empty() {
+            commands::send(app, CommandGroup { commands, ..CommandGroup::default() }, effects);
+        }
     }
     if app.quit_when_idle && app.phase() == Some(Phase::Idle) && app.is_at_rest() {
         commands::quit_now(app, effects);

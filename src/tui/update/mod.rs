@@ -165,7 +165,7 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
         }
         Msg::EngineStarted(Err(reason)) => {
             let reason = in_window(&app.keymap, &reason).into_owned();
-            (app.engine_starting, app.when_ready) = (false, None);
+            (app.engine_starting, app.when_ready) = (false, vec![]);
             app.starting_step.clear();
             app.connection = Connection::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
             let text = reason.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -287,12 +287,7 @@ impl App {
 
     /// Sends a command. New settings are used before a run begins.
     pub(super) fn command(&mut self, tag: PendingRequest, command: Command, effects: &mut Vec<Effect>) {
-        if settings::comes_before(self, &command) {
-            return settings::reopen(self, Some(command), effects);
-        }
-        if settings::waits_for_export(self, &command) {
-            return settings::remember(self, command);
-        }
+        let Some(command) = settings::defer(self, command, effects) else { return };
         self.ask(tag, |id| ToEngine::Command { id, command }, effects);
     }
 

@@ -70,9 +70,14 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
     {
         return act::act(app, action, effects);
     }
-    let is_settings = app.keymap.find(Context::Everywhere, &[Key::of(event)]) == KeyMatch::Action(Action::Settings);
+    let found = app.keymap.find(Context::Everywhere, &[Key::of(event)]);
+    let is_settings = found == KeyMatch::Action(Action::Settings);
+    // Other keys for help may be typed.
+    let is_help = found == KeyMatch::Action(Action::Help) && Key::of(event).typed().is_none();
     match app.modals.last_mut() {
+        Some(Modal::Help { .. }) if is_help => drop(app.modals.pop()),
         Some(Modal::Help { .. }) => help(app, event),
+        Some(modal) if is_help && !matches!(modal, Modal::Settings(_)) => act::act(app, Action::Help, effects),
         Some(Modal::Notice { offers_settings: true, .. }) if is_settings => {
             app.modals.pop();
             effects.push(Effect::ReadSettings);

@@ -84,7 +84,7 @@ pub(super) fn saved(app: &mut App, saved: Result<Box<Reopening>, String>, effect
             let changed = new.changed.clone();
             app.new_settings = NewSettings::Waiting(new);
             match can_reopen(app) {
-                true => reopen(app, None, effects),
+                true => reopen(app, effects),
                 false => app.report(Level::Info, format!("saved {changed}; in use from the next run")),
             }
         }
@@ -93,38 +93,40 @@ pub(super) fn saved(app: &mut App, saved: Result<Box<Reopening>, String>, effect
 
 /// Opens the window again if the engine was gone before it could answer, or if an export was in the way.
 pub(super) fn tick(app: &mut App, effects: &mut Vec<Effect>) {
-    let is_awaited = matches!(&app.new_settings, NewSettings::Waiting(new) if new.then.is_some());
-    if is_awaited && can_reopen(app) {
-        reopen(app, None, effects);
-    }
-    if matches!((&app.new_settings, &app.connection), (NewSettings::Leaving(_), Connection::Gone { .. })) {
-        reopen(app, None, effects);
-    }
-}
-
-/// Whether a command begins a run, for which new settings are used first.
-pub(super) fn comes_before(app: &App, command: &Command) -> bool {
-    begins_run(command) && app.new_settings.wait() && can_reopen(app)
-}
-
-/// The same, but the engine still exports the last run.
-pub(super) fn waits_for_export(app: &App, command: &Command) -> bool {
-    let exports = app.snapshot().is_some_and(|snapshot| snapshot.exporting);
-    begins_run(command) && app.new_settings.wait() && exports && app.welcome().is_some() && !app.is_active()
-}
-
-/// Sends a command that begins a run as soon as the new settings are used.
-pub(super) fn remember(app: &mut App, command: Command) {
-    let (NewSettings::Waiting(mut new) | NewSettings::Refused(mut new)) = std::mem::take(&mut app.new_settings) else {
-        return;
+    let is_awaited = match &app.new_settings {
+        NewSettings::Waiting(new) | NewSettings::Refused(new) => !new.then.is_empty() && can_reopen(app),
+        NewSettings::Leaving(_) => matches!(app.connection, Connection::Gone { .. }),
+        NewSettings::None => false,
     };
-    new.then = Some(command);
-    app.new_settings = NewSettings::Waiting(new);
-    app.say(Level::Info, "the run starts with the new settings as soon as the export is over");
+    if is_awaited {
+        reopen(app, effects);
+    }
 }
 
-fn begins_run(command: &Command) -> bool {
-    matches!(command, Command::Start | Command::Redo { .. } | Command::Retry { .. })
+/// Keeps a command that begins a run until the new settings are used, if there are any. Returns a command that is not kept.
+pub(super) fn defer(app: &mut App, command: Command, effects: &mut Vec<Effect>) -> Option<Command> {
+    let begins_run = matches!(command, Command::Start | Command::Redo { .. } | Command::Retry { .. });
+    let exports = app.snapshot().is_some_and(|snapshot| snapshot.exporting);
+    // The engine still exports the last run.
+    let after_export = exports && app.welcome().is_some() && !app.is_active();
+    let now = can_reopen(app);
+    let (is_leaving, new) = match &mut app.new_settings {
+        NewSettings::Leaving(new) => (true, new),
+        NewSettings::Waiting(new) | NewSettings::Refused(new) => (false, new),
+        NewSettings::None => return Some(command),
+    };
+    if !begins_run || !(is_leaving || now || after_export) {
+        return Some(command);
+    }
+    if !new.then.contains(&command) {
+        new.then.push(command);
+    }
+    match () {
+        () if is_leaving => {}
+        () if now => reopen(app, effects),
+        () => app.say(Level::Info, "the run starts with the new settings as soon as the export is over"),
+    }
+    None
 }
 
 fn can_reopen(app: &App) -> bool {
@@ -137,13 +139,12 @@ fn can_reopen(app: &App) -> bool {
 }
 
 /// Lets the engine end. Its answer opens the window again.
-pub(super) fn reopen(app: &mut App, then: Option<Command>, effects: &mut Vec<Effect>) {
-    let (NewSettings::Waiting(mut new) | NewSettings::Leaving(mut new) | NewSettings::Refused(mut new)) =
+fn reopen(app: &mut App, effects: &mut Vec<Effect>) {
+    let (NewSettings::Waiting(new) | NewSettings::Leaving(new) | NewSettings::Refused(new)) =
         std::mem::take(&mut app.new_settings)
     else {
         return;
     };
-    new.then = then.or(new.then);
     if !matches!(app.connection, Connection::Up(_)) {
         return effects.push(Effect::Reopen(new));
     }
@@ -163,7 +164,7 @@ pub(super) fn left(app: &mut App, answer: Result<(), String>, effects: &mut Vec<
                  the next run uses it.",
                 new.changed
             );
-            app.new_settings = NewSettings::Refused(Box::new(Reopening { then: None, ..*new }));
+            app.new_settings = NewSettings::Refused(Box::new(Reopening { then: vec![], ..*new }));
             app.notice("Saved, but not in use", text);
         }
     }

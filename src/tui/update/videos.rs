@@ -3,7 +3,6 @@
 use super::{Effect, bulk_mark, commands};
 use crate::protocol::Command;
 use crate::protocol::row::{Column, Filter, Finding, RowState, Select, Sort};
-use crate::protocol::snapshot::Phase;
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::App;
@@ -249,7 +248,7 @@ fn target(app: &App) -> Option<Target> {
         let count = app.marks.len() as u64;
         return Some(Target {
             count,
-            has_feature: states.iter().any(|state| state_has_feature(*state)),
+            has_feature: states.contains(&RowState::Done),
             states,
             selects: app.marks.selects(),
             from_marks: true,
@@ -267,16 +266,20 @@ impl Target {
         Self {
             count: 1,
             states: vec![state],
-            has_feature: state_has_feature(state),
+            has_feature: state == RowState::Done,
             name: text::sanitized(name).into_owned(),
             selects: parts(std::iter::once(video)),
             from_marks: false,
         }
     }
-}
 
-fn state_has_feature(state: RowState) -> bool {
-    state == RowState::Done
+    /// How many of the videos are in one of these states; all of them where the states are not known.
+    fn in_states(&self, states: &[RowState]) -> u64 {
+        match self.states.as_slice() {
+            [] => self.count,
+            known => known.iter().filter(|state| states.contains(state)).count() as u64,
+        }
+    }
 }
 
 fn retry(app: &mut App, effects: &mut Vec<Effect>) {
@@ -287,46 +290,30 @@ fn retry(app: &mut App, effects: &mut Vec<Effect>) {
 
 /// Extracts one video again, regardless of the marks.
 pub(super) fn retry_one(app: &mut App, video: String, state: RowState, has_feature: bool, effects: &mut Vec<Effect>) {
-    let has_feature = has_feature || state_has_feature(state);
-    retry_these(app, Target { has_feature, ..Target::one(video, state) }, effects);
+    let target = Target::one(video, state);
+    let has_feature = has_feature || target.has_feature;
+    retry_these(app, Target { has_feature, ..target }, effects);
 }
 
 fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
-    // Without a run, queued videos are extracted by starting one, which extracts all queued videos.
-    let is_queued = !target.states.is_empty() && target.states.iter().all(|state| *state == RowState::Queued);
-    let queued = app.snapshot().map_or(0, |snapshot| snapshot.counts.queued as u64);
-    let starts = !app.is_active() && (is_queued || app.phase() == Some(Phase::Idle));
-    let others = queued.saturating_sub(if is_queued { target.count } else { 0 });
-    let mut group = CommandGroup {
+    let queued = if target.states.is_empty() { 0 } else { target.in_states(&[RowState::Queued]) };
+    let again = target.in_states(&[RowState::Done, RowState::Stale, RowState::Failed]);
+    let group = CommandGroup {
         commands: target.selects.into_iter().map(|select| Command::Redo { select }).collect(),
         unmark: target.from_marks,
         ..CommandGroup::default()
     };
-    if starts && others > 0 {
-        let (verb, others) =
-            (if others == 1 { "is" } else { "are" }, text::plural(others, "other video", "other videos"));
-        let all = if is_queued { queued } else { queued.saturating_add(target.count) };
-        let estimate = commands::time_estimate(app, all);
-        let again = if target.has_feature { " Existing features will be overwritten." } else { "" };
-        let question = format!(
-            "{others} {verb} also queued, and the run extracts all of them. It begins with {}.{again}{estimate}",
-            target.name
-        );
-        group.commands.push(Command::Start);
-        let items = vec![
-            MenuItem::new('y', format!("extract all {}", text::count(all)), MenuAction::Send(group)),
-            MenuItem::new('n', "cancel", MenuAction::Close),
-        ];
-        return app.modals.push(Modal::Menu(Menu::new("Start the run", question, items)));
+    let overwrites = if target.has_feature { " Existing features will be overwritten." } else { "" };
+    if let Some(menu) = commands::start_menu(app, &group, &target.name, queued, again, overwrites) {
+        return app.modals.push(Modal::Menu(menu));
     }
     if target.count <= commands::MAX_WITHOUT_QUESTION
-        && (!target.has_feature || is_queued)
+        && (!target.has_feature || again == 0)
         && !(target.from_marks && app.marks.are_all())
     {
         return commands::send(app, group, effects);
     }
-    let again = if target.has_feature { " Existing features will be overwritten." } else { "" };
-    let question = format!("Extract {} again?{}{again}", target.name, commands::time_estimate(app, target.count));
+    let question = format!("Extract {} again?{}{overwrites}", target.name, commands::time_estimate(app, target.count));
     let yes = format!("yes, extract {} again", text::count(target.count));
     app.modals.push(Modal::Menu(Menu::question("Extract again", question, yes, group)));
 }

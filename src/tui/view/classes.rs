@@ -26,7 +26,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     title.extend(spans);
     let mut right = format!(" {} ", text::count(list.count() as u64));
     if area.width >= 40 && list.text().is_empty() && typing.is_none() {
-        right = format!(" problems{}done in % {}{right}", theme.separator(), theme.separator().trim());
+        right = format!(" {}: problems, % done ", text::plural(list.count() as u64, "class", "classes"));
     }
     let right = vec![Span::styled(right, theme.style(Role::Dim))];
     let inner = pane(app, Pane::Classes, title, right, area, buffer);

@@ -9,10 +9,10 @@ pub(crate) const SORTED: &[(Column, char, &str)] = &[
     (Column::File, 'v', "video"),
     (Column::Name, 'c', "class and video"),
     (Column::Length, 'l', "length"),
-    (Column::Picture, 'p', "picture"),
+    (Column::Picture, 'p', "resolution"),
     (Column::Codec, 'd', "codec"),
     (Column::Size, 'z', "size"),
-    (Column::Attempts, 't', "tries"),
+    (Column::Attempts, 't', "attempts"),
     (Column::Reason, 'w', "why"),
 ];
 
@@ -40,10 +40,10 @@ impl TableColumn {
             Self::Video => ("Video", Some(Column::File), false),
             Self::Class => ("Class", Some(Column::Name), false),
             Self::Length => ("Length", Some(Column::Length), true),
-            Self::Picture => ("Picture", Some(Column::Picture), true),
+            Self::Picture => ("Resolution", Some(Column::Picture), true),
             Self::Codec => ("Codec", Some(Column::Codec), false),
             Self::Size => ("Size", Some(Column::Size), true),
-            Self::Attempts => ("Tries", Some(Column::Attempts), true),
+            Self::Attempts => ("Attempts", Some(Column::Attempts), true),
             Self::Reason => ("Why", Some(Column::Reason), false),
         }
     }
@@ -55,10 +55,10 @@ impl TableColumn {
             Self::Video => 18,
             Self::Class => 16,
             Self::Length => 7,
-            Self::Picture => 9,
+            Self::Picture => 10,
             Self::Codec => 6,
             Self::Size => 8,
-            Self::Attempts => 6,
+            Self::Attempts => 8,
             Self::Reason => 12,
         }
     }
@@ -199,7 +199,7 @@ mod tests {
             fit(room, ClassColumn::Useful, LONG).into_iter().map(|(column, _)| column.header().0).collect::<Vec<_>>()
         };
         assert_eq!(names(200).len(), 10);
-        assert_eq!(names(78), ["", "State", "Video", "Length", "Tries", "Why"]);
+        assert_eq!(names(78), ["", "State", "Video", "Length", "Attempts", "Why"]);
         assert_eq!(names(50), ["", "State", "Video", "Why"]);
         assert_eq!(names(38), ["", "State", "Video"]);
         let sorted = |room| {

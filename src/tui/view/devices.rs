@@ -74,10 +74,12 @@ fn charts(app: &App, index: usize, device: &DeviceState, area: Rect, buffer: &mu
     for (place, metric) in metrics.into_iter().take(rows * columns).enumerate() {
         let (column, row) = ((place % columns) as u16, (place / columns) as u16);
         let area = Rect::new(body.x + column * width, body.y + row * height, width.saturating_sub(2), height);
+        let values = history.values(metric);
         let series = Series {
             title: metric.title(),
             unit: metric.unit(),
-            values: &history.values(metric),
+            now: values.last().copied().flatten().map(f64::from),
+            values: &values,
             every_s: device_history::INTERVAL.as_secs_f64(),
             full: metric.full(device),
         };

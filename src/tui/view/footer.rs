@@ -9,6 +9,7 @@ use crate::protocol::row::{Row, RowState};
 use crate::protocol::snapshot::Phase;
 use crate::tui::action::Action;
 use crate::tui::app::App;
+use crate::tui::details;
 use crate::tui::keymap::{Binding, Context};
 use crate::tui::keys::Keys;
 use crate::tui::modal::Modal;
@@ -52,15 +53,16 @@ impl Offer {
     }
 }
 
-/// The keys that fit, with their columns.
+/// The keys that fit, with their columns. A shorter one may follow one that is too long.
 fn placed(app: &App, room: usize) -> Vec<(usize, Offer)> {
     let mut x = 1;
     let place = |offer: Offer| {
         let at = x;
-        x += offer.width() + 2;
-        (at + offer.width() <= room).then_some((at, offer))
+        let fits = at + offer.width() <= room;
+        x += if fits { offer.width() + 2 } else { 0 };
+        fits.then_some((at, offer))
     };
-    offered(app).into_iter().map_while(place).collect()
+    offered(app).into_iter().filter_map(place).collect()
 }
 
 fn offered(app: &App) -> Vec<Offer> {
@@ -119,23 +121,45 @@ fn offered(app: &App) -> Vec<Offer> {
     };
     let is_ending = matches!(app.phase(), Some(Phase::Finishing | Phase::Stopping));
     let nothing_left = app.snapshot().is_some_and(|snapshot| run_end::nothing_left(app, snapshot).is_some());
+    let failed = app.snapshot().map_or(0, |snapshot| snapshot.counts.failed);
+    let only_corrupt = app.snapshot().is_some_and(run_end::only_corrupt_failed);
     // Instead of extracting a video that is not there, the user looks for it.
     let rescans = app.context() == Context::Videos && app.marks.is_empty() && lacks_file(app);
     let is_offered = |(line, _): &(&Binding, &Keys)| match line.action {
         Action::StartPause => !is_ending && !nothing_left,
         Action::Retry => !rescans,
+        Action::RetryAll => failed > 0 && !only_corrupt,
+        Action::WriteMissing => unavailable_reason(app, line.action).is_none(),
         _ => true,
     };
     let mut bindings: Vec<_> = app.keymap.footer(app.context()).into_iter().filter(is_offered).collect();
-    if rescans {
-        bindings.sort_by_key(|(line, _)| if line.action == Action::Rescan { RESCAN_RANK } else { line.footer });
-    }
+    bindings.sort_by_key(|(line, _)| match line.action {
+        Action::Rescan if rescans => RETRY_RANK,
+        Action::Problems if only_corrupt => RETRY_ALL_RANK,
+        _ => line.footer,
+    });
     offers.extend(bindings.into_iter().map(offer));
     offers
 }
 
-/// The rank of a scan where it helps: that of the key for extracting again.
-const RESCAN_RANK: u8 = 20;
+/// What extracting the marked videos is called, or the one under the cursor.
+fn retry_word(app: &App) -> Option<String> {
+    if app.marks.is_empty() {
+        return app.videos.current().map(|row| details::retry_word(row.state).into());
+    }
+    let mut words = app.marks.states().map(details::retry_word);
+    let first = words.next();
+    let word = first.filter(|first| words.all(|word| word == *first)).unwrap_or("extract again");
+    let marked = text::count(app.marks.len() as u64);
+    Some(match word.split_once(' ') {
+        Some((verb, again)) => format!("{verb} {marked} {again}"),
+        None => format!("{word} {marked}"),
+    })
+}
+
+/// The ranks of the keys for extracting again, which another key takes where that does not help.
+const RETRY_RANK: u8 = 20;
+const RETRY_ALL_RANK: u8 = 26;
 
 /// There is no video under the cursor, or its file is not there or cannot be used.
 fn lacks_file(app: &App) -> bool {
@@ -151,12 +175,11 @@ fn word(app: &App, action: Action, short: &str) -> String {
             Some(Phase::Paused) => "resume".into(),
             _ => short.into(),
         },
-        Action::Retry if !app.marks.is_empty() => format!("retry {} marked", text::count(app.marks.len() as u64)),
+        Action::Retry => retry_word(app).unwrap_or_else(|| short.into()),
         Action::Exclude if !app.marks.is_empty() => "exclude marked".into(),
         Action::RetryAll => match app.snapshot().map_or(0, |snapshot| snapshot.counts.failed) {
             0 => short.into(),
-            1 => "retry 1 failed".into(),
-            failed => format!("retry all {} failed", text::count(failed as u64)),
+            failed => format!("retry {} failed", text::count(failed as u64)),
         },
         Action::Problems if app.focus == Pane::Videos && app.videos.filter().is_problems() => "all states".into(),
         _ => short.into(),

@@ -120,6 +120,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         let elapsed = if snapshot.phase == Phase::Paused { format!(" (ran {elapsed})") } else { format!(" {elapsed}") };
         spans.push(say(elapsed, Role::Base));
     }
+    let mut label_at = None;
     // A check needs the room of the bar.
     let short = room < 100 && app.snapshot().is_some_and(|snapshot| snapshot.scan.is_some());
     if let Some(progress) = run_end::progress(snapshot).filter(|_| is_active) {
@@ -128,6 +129,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         spans.push(say("  ".into(), Role::Base));
         spans.extend(gauge::bar_spans(theme, Some(progress), bar));
         spans.push(say(format!(" {:>5}", text::percent(Some(progress * 100.0))), Role::Base));
+        label_at = Some(spans.len());
     }
     if let Some(scan) = app.snapshot().and_then(|snapshot| snapshot.scan) {
         let what = if scan.deep { "deep check" } else { "checking" };
@@ -160,8 +162,17 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         spans.push(say(format!("  {} {word}", text::bytes(free)), role));
     }
     spans.push(say(" ".into(), Role::Base));
+    // The percentage is of the videos that are done or failed. The names come first.
+    let named = 12 + app.welcome().map_or(0, |welcome| text::width(&text::sanitized(&welcome.dataset)));
+    let used: usize = spans.iter().map(|span| text::width(&span.content)).sum();
+    if let Some(at) = label_at.filter(|_| named + used + PROCESSED.len() < room) {
+        spans.insert(at, say(PROCESSED.into(), Role::Base));
+    }
     spans
 }
+
+/// What the percentage is of.
+const PROCESSED: &str = " processed";
 
 pub(super) fn phase_word(snapshot: &Snapshot) -> &'static str {
     match snapshot.phase {
@@ -210,20 +221,26 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
         of_states[running] = unfinished.min(joint.snapshot.counts.running.min(u32::MAX as usize) as u32);
         of_states[queued] = unfinished - of_states[running];
     }
-    let states = ORDER.into_iter().map(|state| (app.state_style(state), count_of(&of_states, state), always(state)));
+    let states =
+        ORDER.into_iter().map(|state| (app.state_style(state), count_of(&of_states, state), always(state), false));
     // A run does not check files.
     let found = Finding::ALL.into_iter().filter(|finding| *finding != Finding::Unchecked || !app.is_active());
-    let found = found.map(|finding| (theme.finding(finding), findings_of(&snapshot.findings, finding), false));
-    let counted: Vec<_> = states.chain(found).filter(|(_, count, always)| *count > 0 || *always).collect();
+    let found = found.map(|finding| (theme.finding(finding), findings_of(&snapshot.findings, finding), false, true));
+    let counted: Vec<_> = states.chain(found).filter(|(_, count, always, _)| *count > 0 || *always).collect();
+    // A video has one state and any number of findings.
+    let first_finding = counted.iter().position(|(.., is_finding)| *is_finding);
+    let divider = if theme.is_ascii() { " |" } else { " │" };
     // `of_zeros`: zeros have words, too.
     let shown = |words: usize, of_zeros: bool, entries: usize| -> Vec<Span<'static>> {
-        let span = |(place, (shown, count, _)): (usize, &(StateStyle, u64, bool))| {
+        let span = |(place, (shown, count, ..)): (usize, &(StateStyle, u64, bool, bool))| {
             let style = if *count == 0 { theme.style(Role::Dim) } else { shown.style };
             let word =
                 if place < words && (of_zeros || *count > 0) { format!(" {}", shown.word) } else { String::new() };
-            Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(*count)), style)
+            let divider = if Some(place) == first_finding { divider } else { "" };
+            let divider = Span::styled(divider, theme.style(Role::Dim));
+            [divider, Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(*count)), style)]
         };
-        let mut spans: Vec<_> = counted.iter().take(entries).enumerate().map(span).collect();
+        let mut spans: Vec<_> = counted.iter().take(entries).enumerate().flat_map(span).collect();
         if entries < counted.len() {
             spans.push(Span::styled(format!("{} ", theme.ellipsis()), theme.style(Role::Dim)));
         }

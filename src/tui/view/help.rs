@@ -155,7 +155,7 @@ fn symbols(app: &App) -> Section {
     let style = theme.style(Role::Base);
     // A line is broken only between two symbols.
     let entry = Entry { left: String::new(), left_style: style, sentence: shown.join("   "), style };
-    Section { title: "Symbols", entries: vec![entry] }
+    Section { title: "Symbols (press G for their meanings)", entries: vec![entry] }
 }
 
 fn meanings(app: &App) -> Section {

@@ -20,6 +20,8 @@ const SPANS: [f64; 5] = [60.0, 120.0, 300.0, 600.0, 1_800.0];
 pub(super) struct Series<'a> {
     pub title: &'a str,
     pub unit: &'a str,
+    /// The value of now, for the title.
+    pub now: Option<f64>,
     /// Oldest first; the last one is of now. `None` is a gap.
     pub values: &'a [Option<f32>],
     /// Seconds between two values.
@@ -32,8 +34,7 @@ pub(super) fn draw(theme: &Theme, series: &Series<'_>, area: Rect, buffer: &mut 
     if area.height < 2 || area.width < 12 {
         return;
     }
-    let now = series.values.last().copied().flatten();
-    let value = now.map_or_else(|| theme.unknown().to_owned(), |value| text::number(value.into()));
+    let value = series.now.map_or_else(|| theme.unknown().to_owned(), text::number);
     let title = vec![
         Span::styled(format!("{}  ", series.title), theme.style(Role::Title)),
         Span::styled(format!("{value} {}", series.unit), theme.style(Role::Base)),
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn gaps_interrupt_the_curve_and_the_span_grows_in_steps() {
         let values = vec![Some(1.0), None, None, Some(2.0), Some(f32::NAN), Some(3.0)];
-        let series = Series { title: "t", unit: "u", values: &values, every_s: 5.0, full: None };
+        let series = Series { title: "t", unit: "u", now: None, values: &values, every_s: 5.0, full: None };
         assert_eq!(runs(&series), [vec![(-25.0, 1.0)], vec![(-10.0, 2.0)], vec![(0.0, 3.0)]]);
         assert_eq!(span(&series), 60.0);
         let longer = vec![Some(1.0); 14];

@@ -154,11 +154,12 @@ fn line(buffer: &mut Buffer, x: u16, y: u16, room: usize, spans: Vec<Span<'_>>, 
     used
 }
 
-/// Draws an empty popup. Returns the inner area.
+/// Draws an empty popup, with a free column on both sides between its frame and what is below. Returns the inner area.
 fn popup_frame(app: &App, title: &str, area: Rect, buffer: &mut Buffer) -> Rect {
     let theme = &app.options.theme;
-    Clear.render(area, buffer);
-    buffer.set_style(area, theme.style(Role::Base));
+    let cleared = Rect { x: area.x.saturating_sub(1), width: area.width + 2, ..area }.intersection(buffer.area);
+    Clear.render(cleared, buffer);
+    buffer.set_style(cleared, theme.style(Role::Base));
     let title = vec![Span::styled(format!(" {title} "), theme.style(Role::Title))];
     frame(theme, theme.style(Role::Focus), title, vec![], area, buffer)
 }

@@ -4,13 +4,13 @@ use std::cell::Cell;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use reeldeck_common::error::ErrorKind;
 
 use super::{Styled, text_popup};
 use crate::dataset::shown;
 use crate::protocol::summary::{Ending, FailureGroup, RunSummary};
 use crate::tui::action::Action;
 use crate::tui::app::App;
+use crate::tui::run_end;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
@@ -58,7 +58,12 @@ pub(super) fn draw(app: &App, run: &RunSummary, area: Rect, buffer: &mut Buffer)
     }
     for export in &run.exports {
         let videos = text::plural(export.videos as u64, "video", "videos");
-        put("export", &format!("{} ({videos})", shown(&export.path)), Role::Base);
+        let (lacks, role) = match (run.counts.done as u64).saturating_sub(export.videos as u64) {
+            0 => (String::new(), Role::Base),
+            1 => ("; lacks 1 that is done".into(), Role::Warn),
+            more => (format!("; lacks {} that are done", text::count(more)), Role::Warn),
+        };
+        put("export", &format!("{} ({videos}{lacks})", shown(&export.path)), role);
     }
     put("next", &next_step(app, run), Role::Title);
     text_popup(app, title, &lines, &Cell::default(), width, area, buffer);
@@ -111,7 +116,7 @@ fn next_step(app: &App, run: &RunSummary) -> String {
             format!("{} resumes with the queued videos", key(Action::StartPause))
         }
         // A retry does not help. The new files are noticed and queued.
-        _ if !run.failures.is_empty() && run.failures.iter().all(|group| group.kind == Some(ErrorKind::Corrupt)) => {
+        _ if app.snapshot().is_some_and(run_end::only_corrupt_failed) => {
             format!("download the corrupt videos again; {} shows them", key(Action::Problems))
         }
         _ if run.counts.failed > 0 => {

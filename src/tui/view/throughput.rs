@@ -6,7 +6,7 @@ use ratatui::text::Span;
 
 use super::history::{self, Series};
 use super::{line, pane};
-use crate::protocol::snapshot::{Bound, Phase, Stages};
+use crate::protocol::snapshot::{Bound, History, Phase, Stages};
 use crate::tui::app::App;
 use crate::tui::gauge;
 use crate::tui::pane::Pane;
@@ -47,6 +47,21 @@ fn bars(app: &App, stages: Stages, area: Rect, buffer: &mut Buffer) -> u16 {
     let y = area.y + STAGES.len() as u16;
     line(buffer, area.x, y, room, vec![Span::styled(meaning, theme.style(Role::Dim))], theme);
     STAGES.len() as u16 + 1
+}
+
+/// The seconds over which the engine averages the rate of now.
+const AVERAGE_S: f32 = 60.0;
+
+/// The rates of the past, averaged as the rate of now is.
+fn smoothed(history: &History) -> Vec<Option<f32>> {
+    let values = &history.clips_per_s;
+    let span = (AVERAGE_S / history.every_s.max(1.0)).round().max(1.0) as usize;
+    let average = |(place, value): (usize, &Option<f32>)| {
+        let known = values.get((place + 1).saturating_sub(span)..=place).unwrap_or_default().iter().flatten();
+        let (count, sum) = known.fold((0.0, 0.0), |(count, sum), value| (count + 1.0, sum + value));
+        value.map(|_| sum / count)
+    };
+    values.iter().enumerate().map(average).collect()
 }
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
@@ -92,13 +107,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         line(buffer, inner.x, inner.y + 1, room, vec![Span::styled(shares.join(dot), theme.style(Role::Dim))], theme);
         used += 1;
     }
+    let values = smoothed(&app.history);
     if is_large {
         let area = Rect { y: inner.y + used + 1, height: inner.height.saturating_sub(used + 1), ..inner };
-        let (values, every_s) = (&app.history.clips_per_s, app.history.every_s.into());
-        let series = Series { title: "Speed", unit: "clips/s", values, every_s, full: None };
+        let every_s = app.history.every_s.into();
+        let series = Series { title: "Speed", unit: "clips/s", now: rate, values: &values, every_s, full: None };
         return history::draw(theme, &series, area, buffer);
     }
-    let values = &app.history.clips_per_s;
     let axis = u16::from(inner.height >= used + 3 && !values.is_empty());
     let height = inner.height.saturating_sub(used + axis);
     let shown = values.get(values.len().saturating_sub(room)..).unwrap_or_default();
@@ -114,5 +129,19 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         if room > 24 {
             buffer.set_string(inner.right() - now.len() as u16, y, now, theme.style(Role::Dim));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_past_is_averaged_over_a_minute() {
+        let mut values = vec![None; 2];
+        values.extend((0..12).map(|i| Some(if i % 2 == 0 { 1.0 } else { 3.0 })));
+        let smooth = smoothed(&History { every_s: 10.0, clips_per_s: values });
+        assert_eq!(smooth[..4], [None, None, Some(1.0), Some(2.0)]);
+        assert!(smooth[8..].iter().all(|value| *value == Some(2.0)), "{smooth:?}");
     }
 }

@@ -8,6 +8,7 @@ use super::columns::{ClassColumn, SORTED, TableColumn, fit};
 use super::{line, pane, scrollbar};
 use crate::protocol::row::{Column, Filter, Finding, Row, RowState};
 use crate::protocol::snapshot::{InFlight, Phase};
+use crate::tui::action::Action;
 use crate::tui::app::{App, Connection};
 use crate::tui::gauge;
 use crate::tui::input::Input;
@@ -170,13 +171,18 @@ fn header(app: &App, columns: &[(TableColumn, usize)], area: Rect, buffer: &mut 
     for (column, width) in columns {
         let (name, column, is_number) = column.header();
         let sorted = column == Some(sort.by);
-        let name = if sorted { format!("{name}{}", arrow(app, sort.descending)) } else { name.to_owned() };
+        let arrow = if sorted { arrow(app, sort.descending) } else { "" };
+        // Where the name fills its column, the arrow takes the space after it.
+        let (name, after) = match name.len() < *width {
+            true => (format!("{name}{arrow}"), " "),
+            false => (name.to_owned(), if sorted { arrow } else { " " }),
+        };
         let fitted = match is_number {
             true => text::align_right(&name, *width, theme.ellipsis()),
             false => text::align_left(&name, *width, theme.ellipsis()),
         };
         spans.push(Span::styled(fitted, theme.style(if sorted { Role::Title } else { Role::Dim })));
-        spans.push(Span::raw(" "));
+        spans.push(Span::styled(after, theme.style(if sorted { Role::Title } else { Role::Dim })));
     }
     line(buffer, area.x, area.y, area.width.into(), spans, theme);
 }
@@ -188,16 +194,18 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
     let filtered = *filter != Filter::default();
     let text = match &app.connection {
         Connection::Gone { reason } => {
-            let start = app.keymap.key_text(crate::tui::action::Action::StartPause);
-            let quit = app.keymap.key_text(crate::tui::action::Action::Quit);
+            let [start, quit] = [Action::StartPause, Action::Quit].map(|action| app.keymap.key_text(action));
+            let reason = text::without_stop(reason);
             format!("No engine: {reason}. {start} starts one and the run; {quit} quits.")
         }
         Connection::Lost { reason } => format!("Lost the connection to the engine ({reason}); reconnecting …"),
         Connection::Connecting => "Starting the engine …".to_owned(),
-        Connection::Up(_) if let Some(reason) = unavailable_reason::awaited(app) => format!("Waiting: {reason}."),
+        Connection::Up(_) if let Some(reason) = unavailable_reason::awaited(app) => {
+            format!("Waiting: {}.", text::without_stop(&reason))
+        }
         Connection::Up(_) if !app.videos.is_known() || is_scanning(app) => "Reading the dataset folder …".to_owned(),
         Connection::Up(_) if filtered => {
-            let back = app.keymap.key_text(crate::tui::action::Action::Back);
+            let back = app.keymap.key_text(Action::Back);
             match filter.is_problems() && filter.text.is_empty() && filter.class.is_none() {
                 true => format!("No problems. {back} shows all videos."),
                 false => format!("No matching videos. {back} clears the filter."),
@@ -314,6 +322,10 @@ fn state(
     let glyph = if row.leaves { theme.state(RowState::Excluded).glyph } else { style.glyph };
     let job = running.filter(|running| !running.is_next).map(|running| running.job);
     let share = job.filter(|job| job.clips > 0).and_then(InFlight::share).map(|share| share * 100.0);
+    // Of a row in view, a file that was not checked is no news.
+    let badges = row.findings.iter().filter(|finding| *finding != Finding::Unchecked);
+    let badges: Vec<_> = badges.map(|finding| theme.finding(finding)).collect();
+    let width = width.saturating_sub(badges.len());
     match share {
         Some(share) => {
             let bar = width.saturating_sub(8).min(8);
@@ -329,14 +341,10 @@ fn state(
             // It waits for the video before it, so it shows no progress.
             let word = if running.is_some_and(|running| running.is_next) { "next" } else { style.word };
             let word = format!("{glyph} {word} ");
-            // Of a row in view, a file that was not checked is no news.
-            let badges = row.findings.iter().filter(|finding| *finding != Finding::Unchecked);
-            let badges: Vec<_> = badges.map(|finding| theme.finding(finding)).collect();
-            let room = width.saturating_sub(badges.len());
-            spans.push(Span::styled(text::align_left(&word, room, theme.ellipsis()), on(style.style)));
-            spans.extend(badges.into_iter().map(|badge| Span::styled(badge.glyph, on(badge.style))));
+            spans.push(Span::styled(text::align_left(&word, width, theme.ellipsis()), on(style.style)));
         }
     }
+    spans.extend(badges.into_iter().map(|badge| Span::styled(badge.glyph, on(badge.style))));
 }
 
 fn content(app: &App, row: &Row, column: TableColumn, running: Option<InProgress<'_>>) -> (String, bool) {
@@ -363,6 +371,9 @@ fn content(app: &App, row: &Row, column: TableColumn, running: Option<InProgress
             (None, Some(running)) if row.leaves => (format!("on {}, excluded when done", running.device), true),
             (None, Some(running)) if running.is_next => (format!("next on {}", running.device), true),
             (None, Some(running)) => (format!("on {}", running.device), true),
+            (None, None) if row.state == RowState::Excluded => {
+                (format!("{} includes it again", app.keymap.key_text(Action::Exclude)), true)
+            }
             (None, None) if row.has_feature && row.state != RowState::Done => ("has a feature already".into(), true),
             (None, None) => (String::new(), true),
         },

@@ -190,7 +190,7 @@ impl Window {
     }
 
     /// Says which settings are new, and what to do as soon as an engine is ready.
-    pub(super) fn begin_with(&mut self, changed: &str, then: Option<Command>) {
+    pub(super) fn begin_with(&mut self, changed: &str, then: Vec<Command>) {
         self.app.greeting = Some(match changed {
             "" => "config.toml was read again".to_owned(),
             changed => format!("new settings in use: {changed}"),

@@ -27,9 +27,14 @@ impl Window {
         });
     }
 
+    /// The command line that the next run uses: without the options that saved settings replace.
+    fn next_typed(&self) -> Overrides {
+        self.app.new_settings.saved().map_or_else(|| self.typed.clone(), |new| new.typed.clone())
+    }
+
     /// Reads the settings in force for the form.
     pub(super) fn read_settings(&self) {
-        let (typed, done) = (self.typed.clone(), self.done.clone());
+        let (typed, done) = (self.next_typed(), self.done.clone());
         let recipe = self.settings.recipe_source.clone();
         tokio::task::spawn_blocking(move || {
             let read = std::env::current_dir().map_err(|error| format!("failed to find the current folder: {error}"));
@@ -41,7 +46,7 @@ impl Window {
 
     /// Writes a checkpoint into config.toml and uses it. Without such a file, it is used until the user quits.
     pub(super) fn use_weights(&self, checkpoint: &'static str) {
-        let (mut typed, file, done) = (self.typed.clone(), self.settings.config_file.clone(), self.done.clone());
+        let (mut typed, file, done) = (self.next_typed(), self.settings.config_file.clone(), self.done.clone());
         tokio::task::spawn_blocking(move || {
             let change = Change { section: "", key: "checkpoint", value: checkpoint.to_owned() };
             match file.map(|path| edit(&path, &[change])) {
@@ -55,7 +60,7 @@ impl Window {
 
     /// Reads the configuration again, of which these fields have changed.
     pub(super) fn use_settings(&self, changed: Vec<Field>) {
-        let (typed, done) = (without(self.typed.clone(), &changed), self.done.clone());
+        let (typed, done) = (without(self.next_typed(), &changed), self.done.clone());
         let changed = changed.into_iter().map(Field::label).collect::<Vec<_>>().join(", ");
         tokio::task::spawn_blocking(move || done.send(Msg::SettingsSaved(resolved(typed, changed))));
     }
@@ -93,7 +98,7 @@ fn resolved(typed: Overrides, changed: String) -> Result<Box<Reopening>, String>
         anyhow::Ok(settings)
     };
     match read() {
-        Ok(settings) => Ok(Box::new(Reopening { settings, typed, changed, then: None })),
+        Ok(settings) => Ok(Box::new(Reopening { settings, typed, changed, then: vec![] })),
         Err(error) => Err(error::text_of(&error)),
     }
 }

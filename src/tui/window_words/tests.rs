@@ -72,6 +72,22 @@ fn no_message_advises_what_the_window_has_a_key_for() {
 }
 
 #[test]
+fn only_a_dataset_with_a_manifest_has_lists_of_missing_videos() {
+    use crate::tui::tests::fixtures::{details, row};
+    let next = |has_manifest| {
+        let corrupt = crate::dataset::state::next_step_of_corrupt("cut off");
+        let details = Details { next_step: Some(corrupt.into()), ..details(row("A/v.mp4", RowState::Failed)) };
+        let mut message = FromEngine::Details { id: 1, details: Box::new(details) };
+        received(&keymap(), has_manifest, &mut message);
+        let FromEngine::Details { details, .. } = message else { panic!() };
+        details.next_step.unwrap()
+    };
+    let then = ". The new file is found by itself; f5 scans at once";
+    assert_eq!(next(true), format!("download it again; m lists it with the missing videos{then}"));
+    assert_eq!(next(false), format!("download it again{then}"));
+}
+
+#[test]
 fn advice_names_keys_and_the_settings() {
     let says = |text: &str| in_window(&keymap(), text).into_owned();
     assert_eq!(

@@ -39,7 +39,7 @@ fn clients_are_answered_during_an_export() {
     let attached = bench.start(&["attach"]);
     // The failed video is retried at once, and the next export contains it.
     let retry = bench.run(&["retry", "B/*"]);
-    assert!(retry.code == 0 && retry.stdout.contains("1 video queued for retry"), "{retry:?}");
+    assert!(retry.code == 0 && retry.stdout.contains("1 video queued again"), "{retry:?}");
     wait_for("it is done", || counts(&bench)["done"] == 3);
     assert_eq!((&snapshot(&bench)["exporting"], &snapshot(&bench)["ended"]), (&json!(true), &Value::Null));
     assert!(fs::read_dir(bench.path("out/exports")).into_iter().flatten().next().is_none(), "nothing is exported yet");

@@ -143,7 +143,7 @@ fn a_background_run_can_be_followed_and_controlled() {
     let long = bench.run(&["retry", &long[0], &long[1], &long[2]]);
     assert!(long.code == 2 && long.stderr.contains("give fewer names or patterns at a time"), "{long:?}");
     let retried = bench.run(&["retry", "v_x [y"]);
-    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 video queued for retry"), "{retried:?}");
+    assert_eq!((retried.code, retried.stdout.trim()), (0, "1 video queued again"), "{retried:?}");
     wait_for("it is done", || bench.files("features").len() == 11);
     drop(follower);
     let socket = PathBuf::from(holder(&bench)["socket"].as_str().unwrap());

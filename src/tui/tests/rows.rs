@@ -1,0 +1,37 @@
+//! Rows of the video table: where the cursor goes when they change, and what they show.
+
+use super::fixtures::{failing, gpus, many, running};
+use super::harness::Harness;
+use crate::protocol::row::{Finding, RowState};
+
+#[test]
+fn the_next_video_moves_under_the_cursor_when_an_excluded_one_leaves_the_filter() {
+    let mut harness = running(80, 24, many(90), vec![]);
+    harness.press("f q enter j j j");
+    let [selected, next] = [0, 1].map(|by| harness.app.videos.selected() + by);
+    let [video, next] = [selected, next].map(|at| harness.app.videos.row(at).unwrap().video.clone());
+    let exclude = |harness: &mut Harness, video: &str| {
+        harness.press("x");
+        harness.table.rows.iter_mut().find(|row| row.video == video).unwrap().state = RowState::Excluded;
+        harness.table_changed();
+        (harness.app.videos.selected(), harness.app.videos.current().unwrap().video.clone())
+    };
+    assert_eq!(exclude(&mut harness, &video), (selected, next));
+    // It is still among all videos, and the cursor stays on it.
+    harness.press("esc");
+    let video = harness.app.videos.current().unwrap().video.clone();
+    assert_eq!(exclude(&mut harness, &video).1, video);
+}
+
+#[test]
+fn a_running_row_shows_what_was_found() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    let running = harness.app.snapshot().unwrap().devices[0].in_flight[0].video.clone();
+    let row = harness.table.rows.iter_mut().find(|row| row.video == running).unwrap();
+    row.findings = [Finding::WrongDuration, Finding::Duplicate].into_iter().collect();
+    harness.snapshot.devices[0].in_flight[0].clips = 50;
+    harness.table_changed();
+    harness.press("f w enter");
+    let line = harness.line("50 %");
+    assert!(line.contains("≠≡"), "{line}");
+}
