@@ -10,7 +10,6 @@ use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_common::layout::Layout;
 
 use super::table::Entry;
-use crate::dataset::shown;
 use crate::engine::inspector::InspectRequest;
 use crate::protocol::details::{Details, FeatureDetails, NAMED_CLASSES};
 use crate::protocol::row::{Finding, Row, RowState};
@@ -193,18 +192,6 @@ fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
     // NaN becomes 0.
     let shade = |mean: &f64| ((mean - least) * scale).round() as u8;
     means.iter().map(|row| row.iter().map(shade).collect()).collect()
-}
-
-/// Reads the names of a network's classes, one on each line.
-///
-/// # Errors
-/// When the file cannot be read, is too large or is not UTF-8.
-pub(crate) fn read_class_names(path: &Path) -> anyhow::Result<Vec<String>> {
-    use anyhow::Context;
-    let failed = || format!("failed to read the class names {}", shown(path));
-    let bytes = reeldeck_common::bounded::read(path, 1 << 20).with_context(failed)?;
-    let text = String::from_utf8(bytes).with_context(failed)?;
-    Ok(text.lines().map(|line| reeldeck_common::video::printable(line.trim())).collect())
 }
 
 #[cfg(test)]

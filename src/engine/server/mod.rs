@@ -30,6 +30,7 @@ use history::Samples;
 use table::{Changed, RowSummary, Table};
 
 mod answers;
+pub(crate) mod class_names;
 mod connection;
 pub(crate) mod details;
 mod history;

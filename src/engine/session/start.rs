@@ -22,7 +22,8 @@ use crate::engine::other_files::OtherFiles;
 use crate::engine::plan::Plan;
 use crate::engine::registration::Registration;
 use crate::engine::server::Server;
-use crate::engine::server::details::{Context as ServerContext, read_class_names};
+use crate::engine::server::class_names::class_names;
+use crate::engine::server::details::Context as ServerContext;
 use crate::engine::server::table::Table;
 use crate::engine::state::State;
 use crate::engine::{assess, crash_recovery, setup, work};
@@ -223,21 +224,17 @@ impl Session {
             root: self.settings.root.clone(),
             layout: self.layout.clone(),
             log_file: log::path(&self.layout.private(), &registration.log_name()),
-            class_names: self.class_names(),
+            class_names: class_names(self.settings.class_names.as_deref(), &self.settings.recipe).unwrap_or_else(
+                |error| {
+                    // A run does not need them.
+                    errln!("note: {error:#}; classes are shown as numbers");
+                    vec![]
+                },
+            ),
             inspector,
         };
         let server = Server::start(welcome, context, orders)?;
         registration.tell_socket(server.socket())?;
         Ok(server)
-    }
-
-    /// The names of the network's classes. A run does not need them, so a failure is only a note.
-    fn class_names(&self) -> Vec<String> {
-        let read = self.settings.class_names.as_deref().map(read_class_names).transpose();
-        read.unwrap_or_else(|error| {
-            errln!("note: {error:#}; classes are shown as numbers");
-            None
-        })
-        .unwrap_or_default()
     }
 }
