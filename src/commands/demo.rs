@@ -21,6 +21,8 @@ use crate::error::{Exit, ExitError};
 use crate::out::errln;
 use crate::out::outln;
 
+/// The first line of the configuration that a demo writes.
+const MARK: &str = "# The demo's configuration: seeded weights, so that it runs without the published checkpoint.";
 const DEFINITION: &str = include_str!("../../assets/demo.toml");
 
 #[derive(Deserialize)]
@@ -67,8 +69,7 @@ pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
     make_dataset(&dir.join("data"), &definition)?;
     let config = dir.join("config.toml");
     if !config.exists() {
-        let text = "# The demo's configuration: seeded weights, so that it runs without the published checkpoint.\n\
-                    root = \"data\"\nout = \"out\"\ncheckpoint = \"seeded\"\n";
+        let text = format!("{MARK}\nroot = \"data\"\nout = \"out\"\ncheckpoint = \"seeded\"\n");
         atomic::write(&config, &Owner::this_process(), |writer| writer.write_all(text.as_bytes()))
             .with_context(|| format!("failed to write {}", shown(&config)))?;
     }
@@ -84,15 +85,21 @@ pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
     let healthy = definition.file.iter().filter(|e| e.is_healthy()).count();
     let broken = definition.file.len() - healthy;
     outln!("demo passed: {healthy} videos done and {broken} failed, as expected");
-    outln!("open the same dataset again: {} --batch --config {}", shown(&own), shown(&config));
+    outln!("run the same dataset again: {} --batch --config {}", shown(&own), shown(&config));
     Ok(Exit::Done)
 }
 
 /// A file in the folder that is not from a demo, if any. The folder may then be a real dataset, and the demo must not write to it.
 fn not_ours(dir: &Path, definition: &Definition) -> Result<Option<PathBuf>> {
-    let data = dir.join("data");
+    let (data, config, out) = (dir.join("data"), dir.join("config.toml"), dir.join("out"));
+    // A link to a file that is missing belongs to the user, too.
+    let is_other =
+        config.symlink_metadata().is_ok() && !fs::read_to_string(&config).is_ok_and(|text| text.starts_with(MARK));
+    if is_other {
+        return Ok(Some(config));
+    }
     if !data.exists() {
-        return Ok(["config.toml", "out"].map(|name| dir.join(name)).into_iter().find(|path| path.exists()));
+        return Ok(out.exists().then_some(out));
     }
     let ours: BTreeSet<PathBuf> = definition.file.iter().map(|entry| entry.name.under(&data)).collect();
     for entry in walkdir::WalkDir::new(&data).min_depth(1).max_depth(2) {
@@ -199,7 +206,15 @@ mod tests {
             path
         };
         let config = write("config.toml");
-        assert_eq!(not_ours(), Some(config));
+        assert_eq!(not_ours(), Some(config.clone()));
+        // An empty folder of the user beside it.
+        fs::create_dir(dir.path().join("data")).unwrap();
+        assert_eq!(not_ours(), Some(config.clone()));
+        fs::remove_file(&config).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", &config).unwrap();
+        assert_eq!(not_ours(), Some(config.clone()), "a link to a file that is missing");
+        fs::remove_file(&config).unwrap();
+        fs::write(&config, format!("{MARK}\nroot = \"data\"\n")).unwrap();
         write("data/Archery/v_9CTDjFHldemo.mp4");
         assert_eq!(not_ours(), None, "a demo that was interrupted");
         for theirs in ["data/Archery/v_mine.mp4", "data/v_mine.mp4", "data/train/Archery/v_mine.mp4"] {

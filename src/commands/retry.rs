@@ -40,8 +40,10 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
     let (videos, gone): (Vec<_>, Vec<_>) = videos.into_iter().partition(|video| there.contains(video));
     if let (Some(one), []) = (gone.first(), videos.as_slice()) {
         let (list, root) = (shown(list), shown(&settings.root));
-        let message =
-            format!("the list {list} has no video of {root}; write Class/file, not `{}`", printable(one.as_str()));
+        let message = format!(
+            "no line of the list {list} is a video of {root}: `{}` is not there; write each path from that folder on",
+            printable(one.as_str())
+        );
         return Err(ExitError::new(Exit::Usage, message).into());
     }
     let is_there = |path: &Path| path.try_exists().unwrap_or(false);

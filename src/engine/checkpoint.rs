@@ -81,7 +81,7 @@ pub(crate) enum CheckpointError {
         source: reeldeck_pickle::checkpoint::CheckpointError,
     },
     /// They are not downloaded yet.
-    #[error("the weights at {} are not downloaded yet; a run without --dry-run downloads them", fetch::public(url))]
+    #[error("the weights at {} are not downloaded yet; `reeldeck fetch` or a run downloads them", fetch::public(url))]
     NotHere {
         /// Their address, which may contain secrets.
         url: String,

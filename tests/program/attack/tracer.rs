@@ -50,10 +50,11 @@ impl Tracer {
     /// Runs a command and lets the n-th call of a kind on a file in `folder` fail; with 0, none. Returns how it ended, the
     /// number of calls, and the file that a call failed for.
     pub fn run(&self, kind: &Kind, at: u64, errno: Errno, folder: &Path, command: &Command) -> (Ran, u64, String) {
-        let report = folder.with_extension("report");
+        // Not in the command's folder, where a call that fails may leave nothing.
+        let report = tempfile::NamedTempFile::new().unwrap();
         let mut traced = Command::new(&self.0);
         traced.arg(kind.name).arg(at.to_string()).arg(errno.raw_os_error().to_string());
-        traced.arg(folder).arg(&report).arg(command.get_program()).args(command.get_args());
+        traced.arg(folder).arg(report.path()).arg(command.get_program()).args(command.get_args());
         traced.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::null());
         for (name, value) in command.get_envs() {
             match value {
@@ -63,7 +64,7 @@ impl Tracer {
         }
         let ran = Ran::to_the_end(&mut traced);
         assert!(ran.code != 125, "this machine cannot trace processes, so no fault can be injected: {}", ran.stderr);
-        let report = fs::read_to_string(&report).unwrap();
+        let report = fs::read_to_string(report.path()).unwrap();
         let (count, failed) = report.split_once('\n').unwrap();
         (ran, count.parse().unwrap(), failed.trim_end().to_owned())
     }

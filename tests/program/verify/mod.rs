@@ -170,7 +170,7 @@ fn retry_keeps_the_feature_of_a_missing_video() {
     assert!(path(VIDEOS[0]).exists() && !path(VIDEOS[1]).exists());
     // A list in another format names no video.
     fs::write(list, format!("{} -1\n", VIDEOS[2])).unwrap();
-    set.run(&["retry", "--list", list]).expect(2, &["has no video of", "write Class/file, not"]);
+    set.run(&["retry", "--list", list]).expect(2, &["is a video of", "write each path from that folder on"]);
     assert!(path(VIDEOS[2]).exists());
 }
 

@@ -152,11 +152,11 @@ impl Model {
         }
     }
 
-    /// Multiplications for one clip. For ResNets it is MMAction2's number for 224 × 224 pixels in the sampling of its
+    /// Multiplications for one clip. For ResNets it is MMAction2's number for 256 × 256 pixels in the sampling of its
     /// configuration, scaled to this one.
     pub(super) fn products(&self, sampling: &Sampling, transform: &Transform) -> Option<f64> {
         let (height, width) = transform.output();
-        let frames = sampling.length as f64 * (height * width) as f64 / (224.0 * 224.0);
+        let frames = sampling.length as f64 * (height * width) as f64 / (256.0 * 256.0);
         let channels = |base: usize| (base as f64 / 64.0).powi(2);
         match self {
             Self::Slowonly(model) => {
