@@ -16,7 +16,8 @@ use crate::dataset::shown;
 use crate::discovery;
 use crate::error::{Exit, ExitError};
 use crate::out::{count, errln, outln};
-use crate::slurm::script::{ENGINE_LOG, EXPORT_LOG, Request, line_of_clusters};
+use crate::slurm::options::line_of_clusters;
+use crate::slurm::script::{ENGINE_LOG, EXPORT_LOG, Request};
 use crate::slurm::{Job, Jobs, cluster, queue};
 
 /// The largest script that is read, in bytes. Slurm takes 4 MB.

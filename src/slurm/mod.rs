@@ -3,6 +3,7 @@
 
 pub(crate) mod cluster;
 mod job;
+pub(crate) mod options;
 pub(crate) mod queue;
 mod record;
 pub(crate) mod script;
@@ -79,6 +80,17 @@ pub(crate) enum SlurmError {
         program: &'static str,
         /// Its standard error.
         said: String,
+    },
+    /// sbatch has submitted a job to another cluster, where no command would find it.
+    #[error(
+        "sbatch submitted job {id} to the cluster {cluster}, where `reeldeck slurm` does not find it; cancel it with \
+         `scancel --clusters={cluster} {id}`, and submit on a login node of that cluster"
+    )]
+    OtherCluster {
+        /// The job.
+        id: String,
+        /// The cluster.
+        cluster: String,
     },
     /// It answers in an unknown form.
     #[error("{program} gave an answer in an unknown form: {said}")]

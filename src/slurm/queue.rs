@@ -26,11 +26,17 @@ pub(crate) fn submit(script: &str, options: &[String]) -> Result<String, SlurmEr
     arguments.extend(options.iter().map(String::as_str));
     arguments.extend(["--", script]);
     let said = call("sbatch", &arguments)?;
-    // `12`, or `12;cluster`.
-    let id = said.trim().split(';').next().unwrap_or_default();
-    match id.parse::<u64>() {
-        Ok(_) => Ok(id.to_owned()),
-        Err(_) => Err(SlurmError::Unknown { program: "sbatch", said: said.trim().to_owned() }),
+    id_in(&said)
+}
+
+/// The id in the answer of sbatch: `12`. With `12;cluster`, the job is on another cluster.
+fn id_in(said: &str) -> Result<String, SlurmError> {
+    let said = said.trim();
+    let is_id = |id: &str| id.parse::<u64>().is_ok();
+    match said.split_once(';') {
+        None if is_id(said) => Ok(said.to_owned()),
+        Some((id, cluster)) if is_id(id) => Err(SlurmError::OtherCluster { id: id.into(), cluster: cluster.into() }),
+        _ => Err(SlurmError::Unknown { program: "sbatch", said: said.to_owned() }),
     }
 }
 
@@ -111,4 +117,19 @@ fn parse(line: &str) -> Option<Queued> {
     let mut field = || fields.next();
     let queued = Queued { id: field()?, state: field()?, node: field()?, left: field()?, reason: field()? };
     (queued.id.starts_with(|first: char| first.is_ascii_digit()) && !queued.state.is_empty()).then_some(queued)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_jobs_of_the_own_cluster_are_accepted() {
+        assert_eq!(id_in("123\n").unwrap(), "123");
+        let other = id_in("123;east\n").unwrap_err().to_string();
+        assert!(other.contains("job 123") && other.contains("`scancel --clusters=east 123`"), "{other}");
+        for said in ["", "x", "12 3", ";east", "x;east", "-1"] {
+            assert!(matches!(id_in(said), Err(SlurmError::Unknown { .. })), "{said}");
+        }
+    }
 }

@@ -123,18 +123,6 @@ impl Request<'_> {
     }
 }
 
-/// The number of the line whose options choose other clusters, from 1. sbatch reads the comments before the first command.
-pub(crate) fn line_of_clusters(text: &str) -> Option<usize> {
-    let is_comment = |line: &&str| line.trim().is_empty() || line.starts_with('#');
-    let chooses = |word: &str| match word.strip_prefix("--") {
-        // Long options may be shortened.
-        Some(option) => option.starts_with("clu") && !option.starts_with("cluster-"),
-        None => word.starts_with("-M"),
-    };
-    let of = |line: &str| line.strip_prefix("#SBATCH").is_some_and(|rest| rest.split_whitespace().any(chooses));
-    text.lines().take_while(is_comment).position(of).map(|line| line + 1)
-}
-
 /// `D-HH:MM:SS`, as sbatch takes it.
 fn clock(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
@@ -155,6 +143,7 @@ fn one_line(path: &Path) -> String {
 mod tests {
     use std::time::Duration;
 
+    use super::super::options::line_of_clusters;
     use super::*;
 
     fn nodes(gpus: u64, limit: Option<u64>) -> Nodes {
@@ -202,13 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_choose_clusters_are_found() {
-        for option in ["--clusters=a,b", "--clusters a", "--cluster=a", "-M a", "-Ma", "--time=1 -M a # comment"] {
-            let text = format!("#!/bin/sh\n\n#SBATCH --partition=main\n#SBATCH {option}\nreeldeck extract\n");
-            assert_eq!(line_of_clusters(&text), Some(4), "{option}");
-        }
-        let others = "#!/bin/sh\n#SBATCH --cluster-constraint=a --mem=-M\n# SBATCH -M a\nreeldeck\n#SBATCH -M a\n";
-        assert_eq!(line_of_clusters(others), None);
+    fn the_scripts_choose_no_cluster() {
         assert_eq!(line_of_clusters(&script(&nodes(4, None), None)), None);
     }
 
