@@ -5,21 +5,36 @@ use std::path::Path;
 
 use crate::open;
 
-/// Reads a file of at most `limit` bytes.
+/// Reads a file of at most `limit` bytes. It may grow meanwhile.
 ///
 /// # Errors
-/// When it is not a regular file or cannot be read, and [`io::ErrorKind::FileTooLarge`] when it is larger than `limit`.
+/// When it is not a regular file or cannot be read, [`io::ErrorKind::UnexpectedEof`] when it ends before the size that it had when
+/// it was opened, and [`io::ErrorKind::FileTooLarge`] when it is larger than `limit`.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open::regular(path)?;
-    let mut bytes = vec![];
-    // The size may be wrong, or change.
-    if file.metadata()?.len() <= limit {
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 <= limit {
-            return Ok(bytes);
-        }
+    let size = file.metadata()?.len();
+    if size > limit {
+        return Err(too_large(limit));
     }
-    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes")))
+    whole(file, path, size, limit)
+}
+
+/// Reads up to the end of a file that had `size` bytes when it was opened.
+fn whole(file: impl Read, path: &Path, size: u64, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes)? as u64;
+    if read > limit {
+        return Err(too_large(limit));
+    }
+    if read < size {
+        let text = format!("{} ends after {read} of {size} bytes; try again", path.display());
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+    }
+    Ok(bytes)
+}
+
+fn too_large(limit: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"))
 }
 
 #[cfg(test)]
@@ -35,6 +50,17 @@ mod tests {
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
             (io::ErrorKind::FileTooLarge, "it has more than 4 bytes")
+        );
+    }
+
+    #[test]
+    fn a_file_may_grow_but_not_end_early() {
+        let read = |size| whole(&b"12345"[..], Path::new("/a/b"), size, 9);
+        assert_eq!((read(5).unwrap(), read(3).unwrap()), (b"12345".to_vec(), b"12345".to_vec()));
+        let error = read(6).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (io::ErrorKind::UnexpectedEof, "/a/b ends after 5 of 6 bytes; try again")
         );
     }
 }
