@@ -1,15 +1,14 @@
 //! `reeldeck init`: writes a commented configuration for a dataset folder, with the detected values filled in.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use reeldeck_common::atomic::{self, Owner, Sweeper};
+use reeldeck_common::atomic::{self, Sweeper};
 
 use super::list::hint;
-use crate::config::{Config, FILE, Overrides, check_folders, detect};
+use crate::config::{Config, FILE, Overrides, check_folders, detect, edit};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::discovery::gpus;
@@ -59,24 +58,24 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     ];
     values.extend(typed.out.as_deref().map(|out| ("out", written(out))));
     values.extend(manifest.as_deref().map(|path| ("path", written(path))));
-    let text = fill(&values)?;
-    let is_secret = checkpoint.contains("://") && fetch::has_secrets(&checkpoint);
-    if is_secret && typed.dry_run {
-        errln!("note: the text has the user name, password or query of the address of the checkpoint");
-    }
+    let is_secret = edit::is_secret(&checkpoint);
     if typed.dry_run {
-        out::document(text.as_bytes()).context("failed to print the configuration")?;
+        if is_secret {
+            values.iter_mut().filter(|(name, _)| *name == "checkpoint").for_each(|(_, value)| {
+                *value = fetch::public(&checkpoint).into();
+            });
+            errln!(
+                "note: the text lacks the user name, password or query of the checkpoint's address, which `reeldeck init` writes"
+            );
+        }
+        out::document(fill(&values)?.as_bytes()).context("failed to print the configuration")?;
         return Ok(Exit::Done);
     }
+    let text = fill(&values)?;
     let failed = || format!("failed to write {}; check space and permissions", shown(&file));
     // Removes what an earlier command has left that was killed.
     atomic::sweep_folder(base, &Sweeper::of_command()).with_context(failed)?;
-    match atomic::write_new(&file, &Owner::this_process(), |writer| {
-        if is_secret {
-            writer.get_ref().set_permissions(fs::Permissions::from_mode(0o600))?;
-        }
-        writer.write_all(text.as_bytes())
-    }) {
+    match edit::create(&file, &text) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let message = format!(
                 "{} exists and is kept; --dry-run prints what would be written, --config names another file",

@@ -1,12 +1,17 @@
 //! Changes settings in the text of a configuration file. Comments, the order, and all other settings stay as they are.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use reeldeck_common::atomic::{self, Owner};
 use toml_edit::{DocumentMut, Item, Table, TomlError, value};
+
+use crate::fetch;
+
+/// The mode of a file that only its owner can read.
+const OWNER_ONLY: u32 = 0o600;
 
 /// A setting with its new value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +24,30 @@ pub(crate) struct Change {
     pub value: String,
 }
 
+/// Whether a text has the user name, password or query of the checkpoint's address.
+fn has_secrets(text: &str) -> bool {
+    let Ok(document) = text.parse::<DocumentMut>() else { return false };
+    document.get("checkpoint").and_then(Item::as_str).is_some_and(is_secret)
+}
+
+/// Whether a value of `checkpoint` is an address with a user name, password or query.
+pub(crate) fn is_secret(checkpoint: &str) -> bool {
+    checkpoint.contains("://") && fetch::has_secrets(checkpoint)
+}
+
+/// Writes a new configuration file. Only its owner can read one with secrets. This can block.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] when there is one, which stays, and others of the file system.
+pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
+    atomic::write_new(path, &Owner::this_process(), |writer| {
+        if has_secrets(text) {
+            writer.get_ref().set_permissions(Permissions::from_mode(OWNER_ONLY))?;
+        }
+        writer.write_all(text.as_bytes())
+    })
+}
+
 /// Writes the changes into an existing file. This can block.
 ///
 /// # Errors
@@ -27,12 +56,16 @@ pub(crate) fn edit(path: &Path, changes: &[Change]) -> Result<(), String> {
     let failed = |why: String| format!("{} stays as it is: {}", path.display(), why.trim_end());
     // A link stays a link.
     let file = &fs::canonicalize(path).map_err(|error| failed(error.to_string()))?;
-    let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-    let text = edited(&text, changes).map_err(failed)?;
+    let old = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let text = edited(&old, changes).map_err(failed)?;
     let written = fs::metadata(file).and_then(|before| {
         atomic::write(file, &Owner::this_process(), |writer| {
             // The file may have a password in an address, and may belong to another user.
-            writer.get_ref().set_permissions(before.permissions())?;
+            let mut permissions = before.permissions();
+            if has_secrets(&text) && !has_secrets(&old) {
+                permissions.set_mode(permissions.mode() & OWNER_ONLY);
+            }
+            writer.get_ref().set_permissions(permissions)?;
             let _ = fchown(writer.get_ref(), Some(before.uid()), Some(before.gid()));
             writer.write_all(text.as_bytes())
         })
@@ -117,7 +150,6 @@ mod tests {
 
     #[test]
     fn the_rights_of_the_file_stay() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, "").unwrap();
@@ -126,6 +158,29 @@ mod tests {
             edit(&path, &theme()).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
         }
+    }
+
+    #[test]
+    fn only_the_owner_can_read_a_file_with_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        let (plain, secret) = ("https://a.org/w.pth", "https://me:password@a.org/w.pth");
+        let path = folder.path().join("secret.toml");
+        create(&path, &format!("checkpoint = \"{secret}\"\n")).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        let path = folder.path().join("config.toml");
+        create(&path, &format!("checkpoint = \"{plain}\"\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o664)).unwrap();
+        let set = |value: &str| {
+            edit(&path, &[Change { section: "", key: "checkpoint", value: value.into() }]).unwrap();
+            mode(&path)
+        };
+        assert_eq!((set("https://b.org/w.pth"), set(secret)), (0o664, 0o600));
+        // Its owner may have chosen to share it.
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        edit(&path, &theme()).unwrap();
+        assert_eq!(mode(&path), 0o640);
+        assert_eq!(create(&path, "").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     }
 
     #[test]

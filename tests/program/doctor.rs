@@ -163,10 +163,14 @@ fn init_shows_no_password_and_lets_only_the_user_read_the_file() {
     dataset(dir.path());
     let address = "https://me:secret@a.org/w.pth?token=key";
     let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+    let shown = Ran::to_the_end(&mut program(dir.path(), &["init", "data", "--dry-run", "--checkpoint", address]));
+    assert!(shown.stdout.contains("\ncheckpoint = \"https://a.org/w.pth\"\n"), "{shown:?}");
     let ran = Ran::to_the_end(&mut program(dir.path(), &["init", "data", "--checkpoint", address]));
     assert!(ran.code == 0 && ran.stderr.contains("https://a.org/w.pth") && ran.stderr.contains("mode 0600"), "{ran:?}");
-    for secret in ["me:", "secret", "token", "key"] {
-        assert!(!ran.stderr.contains(secret) && !ran.stdout.contains(secret), "{secret}: {ran:?}");
+    for secret in ["me:secret", "secret", "token=", "=key"] {
+        for ran in [&shown, &ran] {
+            assert!(ran.code == 0 && !ran.stderr.contains(secret) && !ran.stdout.contains(secret), "{secret}: {ran:?}");
+        }
     }
     assert!(fs::read_to_string(dir.path().join("config.toml")).unwrap().contains(address));
     assert_eq!(mode("config.toml"), 0o600);

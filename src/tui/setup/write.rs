@@ -1,9 +1,7 @@
 //! Writes config.toml atomically: a new one, which never replaces an existing one, or changes in an existing one.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
-
-use reeldeck_common::atomic::{self, Owner};
 
 use crate::config::edit::{self, Change};
 
@@ -29,7 +27,7 @@ pub(crate) fn write(request: &WriteRequest) -> Result<PathBuf, String> {
         return edit::edit(path, changes).map(|()| path.clone());
     }
     let text = format!("{HEADER}{}", edit::edited("", changes)?);
-    match atomic::write_new(path, &Owner::this_process(), |writer| writer.write_all(text.as_bytes())) {
+    match edit::create(path, &text) {
         Ok(()) => Ok(path.clone()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(format!("{} already exists; not overwritten. Start reeldeck again to use it", path.display()))
@@ -77,6 +75,15 @@ mod tests {
         assert_eq!(settings.manifest, Some("/home/me/list.txt".into()));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
         insta::assert_snapshot!("config", fs::read_to_string(path).unwrap());
+    }
+
+    #[test]
+    fn only_the_owner_can_read_a_file_with_a_password() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = "https://me:password@a.org/w.pth".into();
+        let path = write(&request(folder.path(), Values { checkpoint, ..values() })).unwrap();
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
