@@ -7,11 +7,19 @@
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
 use reeldeck_common::video::printable_lines;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Seconds since 1970 in which this program may run: the years 2020 to 2099.
+const PLAUSIBLE: Range<i64> = 1_577_836_800..4_102_444_800;
+
+/// The seconds of a century.
+const CENTURY: f64 = 3_155_760_000.0;
 
 /// The first failure of standard output.
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
@@ -41,13 +49,23 @@ pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 9.95 {
         return format!("{seconds:.1} s");
     }
-    let s = seconds.round().min(1e12) as u64;
+    // Only a wrong clock gives more.
+    if seconds > CENTURY {
+        return "over 100 years".into();
+    }
+    let s = seconds.round() as u64;
     match s {
         0..60 => format!("{s} s"),
         60..3600 => format!("{} m {} s", s / 60, s % 60),
         3600..86_400 => format!("{} h {} m", s / 3600, s / 60 % 60),
         _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
     }
+}
+
+/// A time, for people. The clock of a machine may be wrong by thousands of years.
+pub(crate) fn time(at: Timestamp) -> String {
+    let text = at.strftime("%F %T UTC");
+    if PLAUSIBLE.contains(&at.as_second()) { text.to_string() } else { format!("{text} (by a clock that was wrong)") }
 }
 
 /// The first `most` names, one per line, and how many more of the `all` names there are.
@@ -148,6 +166,16 @@ mod tests {
     fn durations_have_one_or_two_units() {
         let durations = [0.012, 0.9996, 2.94, 30.6, 59.7, 185.0, 8040.0, 273_600.0, f64::NAN].map(duration);
         assert_eq!(durations, ["12 ms", "1.0 s", "2.9 s", "31 s", "1 m 0 s", "3 m 5 s", "2 h 14 m", "3 d 4 h", "–"]);
+        assert_eq!([3.0e9, 2.5e11, 1e300].map(duration), ["34722 d 5 h", "over 100 years", "over 100 years"]);
+    }
+
+    #[test]
+    fn a_time_of_a_wrong_clock_is_said_to_be_wrong() {
+        let shown = |text: &str| time(text.parse().unwrap());
+        assert_eq!(shown("2026-12-01T03:04:05Z"), "2026-12-01 03:04:05 UTC");
+        for text in ["1963-01-02T03:04:05Z", "1970-01-01T00:00:00Z", "2150-01-01T00:00:00Z", "9999-12-30T00:00:00Z"] {
+            assert!(shown(text).ends_with(" UTC (by a clock that was wrong)"), "{}", shown(text));
+        }
     }
 
     #[test]

@@ -194,7 +194,8 @@ fn engine_in_words(engine: &Engine, problem: Option<&str>, is_alone: bool, lines
 /// How a run ended: what is done, what failed and why, where the results are, and the next step.
 fn last_in_words(run: &RunSummary) -> String {
     let took = duration(run.seconds);
-    let mut text = format!("Last run: {}, {} in {took}", run.ended.strftime("%F %T UTC"), run.ending.word());
+    let engines = if run.engines.len() > 1 { format!(" of {} engines", run.engines.len()) } else { String::new() };
+    let mut text = format!("Last run{engines}: {}, {} in {took}", out::time(run.ended), run.ending.word());
     if let Some(reason) = &run.reason {
         text.push_str(&format!(": {}", printable(reason)));
     }

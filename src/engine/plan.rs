@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub layout: Layout,
     /// The owner that is named in temporary files.
     pub owner: Owner,
+    /// The id of the engine.
+    pub engine: String,
     /// The first message to each worker.
     pub inits: Vec<Init>,
     /// The number of clips in a pass is the default, and may shrink with the memory of a GPU.

@@ -205,6 +205,7 @@ pub(crate) fn plan(
         news: Some(news),
         layout: layout.clone(),
         owner: owner.clone(),
+        engine: registration.id(),
         inits: devices.iter().map(init).collect(),
         default_batch: settings.worker.batch == 0,
         launches: devices.iter().map(launch).collect(),

@@ -16,6 +16,7 @@ use reeldeck_common::video::{VideoName, printable};
 use serde::{Deserialize, Serialize};
 
 use super::engine_report::EngineReport;
+use crate::out::time;
 
 /// An engine that is not known to have ended has ended when its heartbeat is older than this. Its claims end at the same time.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_millis(reeldeck_claims::LEASE);
@@ -102,7 +103,7 @@ impl Holder {
     /// Process, job and start, for people.
     pub fn process_in_words(&self) -> String {
         let job = self.job.as_ref().map_or_else(String::new, |job| format!(", job {job}"));
-        format!("process {}{job}, since {}", self.pid, self.started.strftime("%F %T UTC"))
+        format!("process {}{job}, since {}", self.pid, time(self.started))
     }
 
     /// The time since its last heartbeat, on the clocks of both machines.

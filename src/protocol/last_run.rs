@@ -28,11 +28,19 @@ pub(crate) fn version(private: &Path) -> Option<(u64, i64, i64, u64)> {
     Some((data.ino(), data.mtime(), data.mtime_nsec(), data.len()))
 }
 
-/// Replaces the summary of the last run. Of several engines, the last one to end writes it.
+/// Adds an engine's summary to that of its run if other engines of the run have ended, or replaces that of an earlier run.
+/// Returns what it has written.
 ///
 /// # Errors
 /// When it cannot be written; the old one stays.
-pub(crate) fn write(private: &Path, owner: &Owner, summary: &RunSummary) -> std::io::Result<()> {
-    let text = serde_json::to_string(summary)?;
-    atomic::write(&path(private), owner, |writer| writeln!(writer, "{text}"))
+pub(crate) fn write(private: &Path, owner: &Owner, own: RunSummary) -> std::io::Result<RunSummary> {
+    // Engines of a run often end at the same time.
+    let _held = atomic::lock_folder(private)?;
+    let summary = match read(private) {
+        Some(earlier) => own.joined(earlier),
+        None => own,
+    };
+    let text = serde_json::to_string(&summary)?;
+    atomic::write(&path(private), owner, |writer| writeln!(writer, "{text}"))?;
+    Ok(summary)
 }

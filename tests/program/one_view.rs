@@ -62,6 +62,14 @@ fn status_shows_the_engines_of_all_hosts() {
     }
     assert_eq!(Ran::of(attached.wait_with_output().unwrap()).code, 0);
     assert_eq!(bench.files("features").len(), 30);
+    // The last run is that of both engines, whichever has written its summary last.
+    let last = status(&bench)["last_runs"][0].clone();
+    let parts: Vec<u64> =
+        last["engines"].as_array().unwrap().iter().map(|engine| engine["clips"].as_u64().unwrap()).collect();
+    assert!(parts.len() == 2 && parts.iter().all(|clips| *clips > 0), "{last}");
+    assert_eq!((&last["clips"], &last["counts"]["done"]), (&parts.iter().sum::<u64>().into(), &30.into()), "{last}");
+    assert_eq!((&last["exports"][0]["videos"], &last["counts"]["resumed"]), (&30.into(), &0.into()), "{last}");
+    assert!(bench.run(&["status"]).stdout.contains("Last run of 2 engines: "));
 }
 
 #[test]

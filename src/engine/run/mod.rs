@@ -99,6 +99,8 @@ enum Incoming {
     Job(stops::JobNews),
     /// A message of the claims.
     Claims(ClaimsEvent),
+    /// The summary of the run, with what other engines have written.
+    SummedUp(Box<RunSummary>),
 }
 
 /// The engine: one run after another over the same state.
@@ -365,6 +367,7 @@ impl Engine {
             Incoming::Job(news) => self.take_job_news(news),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
             Incoming::Claims(news) => self.take_news(news),
+            Incoming::SummedUp(whole) => self.last_run = Some(whole),
         }
     }
 
@@ -384,10 +387,6 @@ impl Engine {
                 observer.changed(&self.state, &changed);
             }
         }
-    }
-
-    fn name(&self, video: VideoId) -> Option<VideoName> {
-        Some(self.state.files.get(video)?.name.clone())
     }
 }
 

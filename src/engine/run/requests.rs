@@ -206,6 +206,10 @@ impl Engine {
         missing.filter_map(|(name, _)| self.state.files.find(name.as_str())).filter(counts_as_done).collect()
     }
 
+    pub(super) fn name(&self, video: VideoId) -> Option<VideoName> {
+        Some(self.state.files.get(video)?.name.clone())
+    }
+
     /// Looks again at what the output folder holds of these videos.
     fn look_at_missed(&self, missed: BTreeSet<VideoId>) {
         let file = |id: VideoId| Some((id, self.state.files.get(id)?.clone()));

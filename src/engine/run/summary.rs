@@ -6,12 +6,12 @@ use std::time::Duration;
 use reeldeck_common::clock;
 use reeldeck_common::error::{ErrorKind, Failure};
 
-use super::{Engine, ExportSummary, Phase, RunSummary, Status};
+use super::{Engine, ExportSummary, Incoming, Phase, RunSummary, Status};
 use crate::engine::state::State;
 use crate::error::Exit;
 use crate::protocol::last_run;
 use crate::protocol::snapshot::Counts;
-use crate::protocol::summary::{Ending, FailureGroup, MAX_GROUPS};
+use crate::protocol::summary::{Ending, EnginePart, FailureGroup, MAX_GROUPS};
 
 impl Engine {
     /// Sums up the run that has just ended.
@@ -19,9 +19,11 @@ impl Engine {
         let (ending, refused) = (ending(&self.state.phase, exit), self.refused());
         let at = |ms: u64| clock::after(self.started.1, Duration::from_millis(ms));
         let clips = self.state.clips_done().saturating_sub(self.clips_before);
+        let (started, ended) = (at(self.run_began), at(self.over.unwrap_or_else(|| self.now())));
         self.last_run = Some(Box::new(RunSummary {
-            started: at(self.run_began),
-            ended: at(self.over.unwrap_or_else(|| self.now())),
+            started,
+            ended,
+            engines: vec![EnginePart { id: self.plan.engine.clone(), started, ended, seconds, clips }],
             ending,
             exit,
             reason,
@@ -41,9 +43,10 @@ impl Engine {
     /// Adds an export to the summary of its run.
     pub(super) fn exported(&mut self, export: ExportSummary) {
         self.exports.retain(|other| other.path != export.path);
-        self.exports.push(export);
+        self.exports.push(export.clone());
         if let Some(last) = self.last_run.as_mut().filter(|_| self.ended.is_some()) {
-            last.exports.clone_from(&self.exports);
+            last.exports.retain(|other| other.path != export.path);
+            last.exports.push(export);
             self.write_summary();
         }
     }
@@ -51,12 +54,11 @@ impl Engine {
     /// Writes the summary on the thread of the journal: the disk may not respond.
     fn write_summary(&self) {
         if let Some(summary) = self.last_run.clone() {
-            let (private, owner) = (self.plan.layout.private(), self.plan.owner.clone());
-            self.journal_writer.run(move || {
+            let (private, owner, sender) = (self.plan.layout.private(), self.plan.owner.clone(), self.sender.clone());
+            self.journal_writer.run(move || match last_run::write(&private, &owner, *summary) {
+                Ok(whole) => drop(sender.send(Incoming::SummedUp(Box::new(whole)))),
                 // The summary is only information.
-                if let Err(error) = last_run::write(&private, &owner, &summary) {
-                    tracing::warn!("failed to write the summary of the run: {error}");
-                }
+                Err(error) => tracing::warn!("failed to write the summary of the run: {error}"),
             });
         }
     }

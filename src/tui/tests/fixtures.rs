@@ -80,6 +80,7 @@ pub(crate) fn summary(ending: Ending, counts: Counts) -> RunSummary {
     RunSummary {
         started: "2026-11-24T14:02:11Z".parse().unwrap(),
         ended: "2026-11-24T14:02:31Z".parse().unwrap(),
+        engines: vec![],
         ending,
         exit: 3,
         reason: (ending == Ending::Failed).then(|| "no usable device".into()),
