@@ -139,7 +139,9 @@ fn read(journal: impl Read, suspects: &mut BTreeSet<String>) -> io::Result<()> {
     // Invalid lines, as a full disk or a power cut leaves them, are skipped.
     while let Some(line) = lines.next_line_truncated()? {
         match event(line) {
-            Some(Event::VideoStarted { video, .. }) => drop(in_progress.insert(video)),
+            Some(Event::VideoAssigned { video, .. } | Event::VideoStarted { video, .. }) => {
+                in_progress.insert(video);
+            }
             Some(Event::VideoDone { video, .. } | Event::VideoFailed { video, .. }) => {
                 in_progress.remove(&video);
                 suspects.remove(&video);
@@ -169,7 +171,7 @@ mod tests {
     use crate::protocol::snapshot::Counts;
 
     fn started(video: &str) -> Event {
-        Event::VideoStarted { video: video.into(), worker: 0, device: "cpu".into(), attempt: 1, alone: false }
+        Event::VideoAssigned { video: video.into(), worker: 0, device: "cpu".into(), alone: false }
     }
 
     fn returned(video: &str) -> Event {

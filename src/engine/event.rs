@@ -185,6 +185,8 @@ pub enum Notice {
     /// A device has run out of memory; with its new batch size.
     BatchHalved(WorkerId, usize),
     /// A video was handed out.
+    Assigned(WorkerId, VideoId),
+    /// A worker begins to compute a video.
     Started(WorkerId, VideoId),
     /// A feature is on disk.
     Done(WorkerId, VideoId, Report),

@@ -101,6 +101,7 @@ fn device(state: &State, rate: &Rate, id: WorkerId, worker: &Worker, now: Millis
 pub(crate) fn event(state: &State, notice: Notice) -> Event {
     let device = |id: WorkerId| state.workers.get(id).map(|w| w.device.clone()).unwrap_or_default();
     let video = |id: VideoId| state.name(id).to_owned();
+    let alone = |id: WorkerId| state.workers.get(id).is_some_and(Worker::is_isolated);
     let attempts = |id: VideoId| state.videos.get(id).map_or(0, |v| v.attempts);
     match notice {
         Notice::WorkerReady(worker, load_ms) => {
@@ -113,16 +114,16 @@ pub(crate) fn event(state: &State, notice: Notice) -> Event {
         }
         Notice::WorkerLost(worker, reason) => Event::WorkerLost { worker: worker.0, device: device(worker), reason },
         Notice::BatchHalved(worker, batch) => Event::BatchReduced { worker: worker.0, device: device(worker), batch },
-        Notice::Started(worker, id) => {
-            let alone = state.workers.get(worker).is_some_and(Worker::is_isolated);
-            Event::VideoStarted {
-                video: video(id),
-                worker: worker.0,
-                device: device(worker),
-                attempt: attempts(id) + 1,
-                alone,
-            }
+        Notice::Assigned(worker, id) => {
+            Event::VideoAssigned { video: video(id), worker: worker.0, device: device(worker), alone: alone(worker) }
         }
+        Notice::Started(worker, id) => Event::VideoStarted {
+            video: video(id),
+            worker: worker.0,
+            device: device(worker),
+            attempt: attempts(id) + 1,
+            alone: alone(worker),
+        },
         Notice::Done(worker, id, report) => Event::VideoDone {
             video: video(id),
             worker: worker.0,

@@ -75,6 +75,12 @@ pub enum Event {
         device: String,
         batch: usize,
     },
+    VideoAssigned {
+        video: String,
+        worker: usize,
+        device: String,
+        alone: bool,
+    },
     VideoStarted {
         video: String,
         worker: usize,

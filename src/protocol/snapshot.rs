@@ -268,10 +268,11 @@ impl InFlight {
         self.seconds <= 0.0 && self.clips == 0
     }
 
-    /// `12/100` clips, or `3000 frames` while they are counted.
+    /// `12/100` clips, or `3000 frames` while they are counted, or `waits` while another video is before it.
     pub fn progress(&self) -> String {
         match self.of {
             Some(of) => format!("{}/{of}", self.clips),
+            None if self.is_next() && self.frames == 0 => "waits".into(),
             None => format!("{} frames", self.frames),
         }
     }
@@ -285,6 +286,8 @@ mod tests {
     fn a_video_in_progress_counts_frames_until_its_clips_are_known() {
         let video = InFlight { video: "A/v.mp4".into(), clips: 0, of: None, frames: 3000, seconds: 1.0 };
         assert_eq!((video.share(), video.progress().as_str()), (None, "3000 frames"));
+        assert_eq!(InFlight { frames: 0, ..video.clone() }.progress(), "0 frames");
+        assert_eq!(InFlight { frames: 0, seconds: 0.0, ..video.clone() }.progress(), "waits");
         let video = InFlight { clips: 10, of: Some(40), ..video };
         assert_eq!((video.share(), video.progress().as_str()), (Some(0.25), "10/40"));
     }

@@ -110,6 +110,6 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
             let changes = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
             (Info, format!("videos in the dataset folder: {}", changes.collect::<Vec<_>>().join(", ")))
         }
-        Event::Progress { .. } => return None,
+        Event::VideoAssigned { .. } | Event::Progress { .. } => return None,
     })
 }

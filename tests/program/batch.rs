@@ -237,7 +237,7 @@ fn one_interrupt_finishes_videos_in_flight_and_two_stop_at_once() {
     let bench = Bench::new(&[("A/v_1.mp4", "until go"), ("A/v_2.mp4", "ok"), ("A/v_3.mp4", "ok"), ("A/v_4.mp4", "ok")]);
     bench.configure("[engine]\norder = \"list\"\n");
     let run = bench.start_logged(&["--batch", "-v"]);
-    wait_for("two videos are in flight", || bench.log().contains("started A/v_2.mp4"));
+    wait_for("two videos are in flight", || bench.is_assigned("A/v_2.mp4"));
     signal(&run, "-INT");
     wait_for("the run is stopping", || bench.log().contains("interrupt again to stop now"));
     fs::write(bench.path("go"), "").unwrap();

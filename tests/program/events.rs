@@ -116,6 +116,7 @@ fn the_document_lists_exactly_the_events() {
             "worker-ready",
             "worker-restarted",
             "batch-reduced",
+            "video-assigned",
             "video-started",
             "video-done",
             "video-failed",

@@ -149,7 +149,7 @@ fn videos_in_progress_when_an_engine_was_killed_are_retried_alone() {
         runs.sort();
         let text = fs::read_to_string(&runs[n]).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let started = lines.filter(|line| line["event"] == "video-started");
+        let started = lines.filter(|line| line["event"] == "video-assigned");
         started.map(|l| (l["video"].as_str().unwrap().to_owned(), l["alone"].as_bool().unwrap())).collect::<Vec<_>>()
     };
     let hang_and_kill = |done: u64| {

@@ -75,7 +75,7 @@ fn a_signal_to_every_process_ends_a_run_after_the_videos_in_progress() {
     for signal in ["-TERM", "-INT", "-USR1", "-USR2"] {
         let bench = bench();
         let run = bench.start_logged(&["--batch", "-v"]);
-        wait_for("two videos are in flight", || bench.log().contains("started A/v_2.mp4"));
+        wait_for("two videos are in flight", || bench.is_assigned("A/v_2.mp4"));
         signal_all(&run, signal);
         wait_for("the run is stopping", || bench.log().contains("interrupt again to stop now"));
         fs::write(bench.path("go"), "").unwrap();
@@ -90,7 +90,7 @@ fn a_signal_to_every_process_ends_a_run_after_the_videos_in_progress() {
 fn a_hangup_of_every_process_does_not_end_a_run() {
     let bench = bench();
     let run = bench.start_logged(&["--batch", "-v"]);
-    wait_for("two videos are in flight", || bench.log().contains("started A/v_2.mp4"));
+    wait_for("two videos are in flight", || bench.is_assigned("A/v_2.mp4"));
     signal_all(&run, "-HUP");
     fs::write(bench.path("go"), "").unwrap();
     let ran = bench.finish(run);
@@ -103,7 +103,7 @@ fn a_run_that_slurm_ends_stops_before_sigkill_and_charges_no_video() {
     let bench = bench();
     fs::write(bench.path("state"), "COMPLETING|5:00\n").unwrap();
     let run = start_in_job(&bench);
-    wait_for("two videos are in flight", || bench.log().contains("started A/v_2.mp4"));
+    wait_for("two videos are in flight", || bench.is_assigned("A/v_2.mp4"));
     // The second one comes from `srun`, and does not cut the time short.
     signal_all(&run, "-TERM");
     signal_all(&run, "-TERM");
@@ -121,7 +121,7 @@ fn a_run_whose_job_goes_on_after_sigterm_finishes_its_videos() {
     let bench = bench();
     fs::write(bench.path("state"), "RUNNING|5:00\n").unwrap();
     let run = start_in_job(&bench);
-    wait_for("two videos are in flight", || bench.log().contains("started A/v_2.mp4"));
+    wait_for("two videos are in flight", || bench.is_assigned("A/v_2.mp4"));
     signal_all(&run, "-TERM");
     wait_for("the run is stopping", || bench.log().contains("interrupt again to stop now"));
     signal_all(&run, "-TERM");
@@ -180,7 +180,7 @@ fn other_schedulers_are_configured_by_the_time_until_sigkill() {
     let bench = bench();
     bench.configure("[engine]\norder = \"list\"\nkill_wait_s = 2\n");
     let run = bench.start_logged(&["--batch", "-v"]);
-    wait_for("two videos are in flight", || bench.log().contains("started A/v_2.mp4"));
+    wait_for("two videos are in flight", || bench.is_assigned("A/v_2.mp4"));
     signal_all(&run, "-TERM");
     let ran = bench.finish(run);
     assert_eq!((ran.code, bench.files("failures").len()), (130, 0), "{ran:?}");

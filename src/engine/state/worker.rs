@@ -57,6 +57,8 @@ pub struct Assignment {
     pub released: Option<Millis>,
     /// When it became the first in flight, the one that the worker computes.
     pub begun: Option<Millis>,
+    /// Its beginning was published.
+    pub is_published: bool,
 }
 
 /// Why the engine kills a worker.
@@ -116,13 +118,6 @@ impl Worker {
     /// Whether it was sent an assignment that it has not answered.
     pub fn has_orders(&self) -> bool {
         self.in_flight.iter().any(|assignment| assignment.released.is_some())
-    }
-
-    /// Starts the clock of the first video in flight, unless its assignment waits for the journal.
-    pub(in crate::engine) fn begin_first(&mut self, now: Millis) {
-        if let Some(first) = self.in_flight.first_mut().filter(|assignment| assignment.released.is_some()) {
-            first.begun.get_or_insert(now);
-        }
     }
 
     /// Clips computed by it, those of videos in flight included.

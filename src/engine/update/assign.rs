@@ -52,10 +52,21 @@ impl Step<'_> {
         let job = self.state.next_job;
         self.state.next_job += 1;
         let (batch, progress, given) = (worker.batch, Progress::default(), self.now);
-        let assignment = Assignment { video, job, alone, batch, progress, bytes, given, released: None, begun: None };
+        let assignment = Assignment {
+            video,
+            job,
+            alone,
+            batch,
+            progress,
+            bytes,
+            given,
+            released: None,
+            begun: None,
+            is_published: false,
+        };
         worker.in_flight.push(assignment);
         self.state.set(video, Status::Running(id));
-        self.notify(Notice::Started(id, video));
+        self.notify(Notice::Assigned(id, video));
         self.state.unreleased.push_back((job, self.now));
         self.effects.push(Effect::Extract { worker: id, job, video, batch });
     }

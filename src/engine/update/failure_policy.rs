@@ -119,7 +119,8 @@ impl Step<'_> {
         self.effects.push(Effect::Record {
             video: assignment.video,
             worker,
-            since: assignment.begun.or(assignment.released).unwrap_or(assignment.given),
+            // One that has failed before its turn has just begun.
+            since: assignment.begun.unwrap_or(self.now),
             failure,
             source,
             retry: again.is_some(),

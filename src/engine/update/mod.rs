@@ -74,6 +74,7 @@ pub fn update(state: &mut State, event: Event, now: Millis) -> Vec<Effect> {
         Event::Block(reason) => step.block(reason),
         Event::Tick => step.tick(),
     }
+    step.begin_all();
     step.state.end_backoff(now);
     step.assign_all();
     step.release_idle_workers();
@@ -157,8 +158,7 @@ impl Step<'_> {
         };
         if place > 0 {
             // It was decoded sooner than the videos before it.
-            let mut assignment = worker.in_flight.remove(place);
-            assignment.begun = Some(self.now);
+            let assignment = worker.in_flight.remove(place);
             worker.in_flight.iter_mut().for_each(|assignment| assignment.begun = None);
             worker.in_flight.insert(0, assignment);
         }
@@ -205,7 +205,18 @@ impl Step<'_> {
         if idle {
             worker.heard = self.now;
         }
-        worker.begin_first(self.now);
+    }
+
+    /// Starts the clock of the first video in flight of each worker, unless its assignment waits for the journal.
+    fn begin_all(&mut self) {
+        for (id, worker) in self.state.workers.iter_mut_enumerated() {
+            let first = worker.in_flight.first_mut().filter(|assignment| assignment.released.is_some());
+            let Some(first) = first else { continue };
+            first.begun.get_or_insert(self.now);
+            if !std::mem::replace(&mut first.is_published, true) {
+                self.effects.push(Effect::Notify(Notice::Started(id, first.video)));
+            }
+        }
     }
 
     /// Removes a job that a worker has answered. None for a job that it does not have.
@@ -213,9 +224,7 @@ impl Step<'_> {
         let worker = self.state.workers.get_mut(id)?;
         let place =
             worker.in_flight.iter().position(|assignment| assignment.job == job && assignment.released.is_some())?;
-        let assignment = worker.in_flight.remove(place);
-        worker.begin_first(self.now);
-        Some(assignment)
+        Some(worker.in_flight.remove(place))
     }
 
     fn tick(&mut self) {

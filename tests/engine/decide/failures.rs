@@ -74,6 +74,48 @@ fn the_time_limit_applies_to_the_first_video_in_flight() {
     assert_eq!((run.attempts(0), run.attempts(1)), (0, 0));
 }
 
+/// The videos whose beginning was published.
+fn started(effects: &[Effect]) -> Vec<usize> {
+    let video = |effect: &Effect| match effect {
+        Effect::Notify(Notice::Started(_, video)) => Some(video.0),
+        _ => None,
+    };
+    effects.iter().filter_map(video).collect()
+}
+
+/// When the attempt that is recorded began.
+fn since(effects: &[Effect]) -> Option<u64> {
+    effects.iter().find_map(|effect| if let Effect::Record { since, .. } = effect { Some(*since) } else { None })
+}
+
+#[test]
+fn a_video_starts_when_its_worker_begins_to_compute_it() {
+    let mut run = super::run(4, 1, 3, |_| {});
+    let process = run.state.process(WorkerId(0));
+    run.disk_hangs = true;
+    let job = |run: &Run, place: usize| run.state.workers[WorkerId(0)].in_flight[place].job;
+    assert!(run.state.workers[WorkerId(0)].in_flight.iter().map(|a| a.is_published).eq([true, false, false]));
+    run.now = 5_000;
+    let effects = run.done(0);
+    let kinds: Vec<&Effect> = effects.iter().filter(|effect| matches!(effect, Effect::Notify(_))).collect();
+    assert!(matches!(kinds[0], Effect::Notify(Notice::Done(..))) && started(&effects) == [1], "{effects:?}");
+    // The third one was decoded first, and is begun once.
+    run.now = 9_000;
+    let third = job(&run, 1);
+    assert_eq!(started(&run.progress(0, third, 0)), [2]);
+    assert!(started(&run.progress(0, third, 1)).is_empty());
+    run.now = 20_000;
+    let effects = run.fail(0, ErrorKind::Corrupt);
+    assert_eq!((since(&effects), started(&effects)), (Some(9_000), vec![]), "the second one was published before");
+    assert_eq!(run.state.workers[WorkerId(0)].in_flight[0].begun, Some(20_000));
+    // It fails before its turn.
+    run.release();
+    run.now = 30_000;
+    let last = job(&run, 1);
+    let failed = Event::Failed(process, last, Failure::new(ErrorKind::Corrupt, "no"), None);
+    assert_eq!(since(&run.event(failed)), Some(30_000));
+}
+
 #[test]
 fn a_broken_device_is_given_up_and_costs_no_video_an_attempt() {
     let mut run = super::run(4, 2, 2, |_| {});

@@ -29,7 +29,7 @@ impl Journal {
         let text = runs.iter().max().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
         for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
             match line.event {
-                Event::VideoStarted { video, worker, .. } => {
+                Event::VideoAssigned { video, worker, .. } => {
                     journal.begun = true;
                     journal.in_flight.entry(worker).or_default().insert(video);
                 }

@@ -97,6 +97,13 @@ impl Bench {
         command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
     }
 
+    /// Whether a worker was given a video, by the journals.
+    pub fn is_assigned(&self, video: &str) -> bool {
+        let journals = fs::read_dir(self.path("out/.reeldeck/runs")).into_iter().flatten().flatten();
+        let event = format!("\"video-assigned\",\"video\":\"{video}\"");
+        journals.filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| text.contains(&event))
+    }
+
     /// The standard error so far of a run from [`Bench::start_logged`].
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("stderr")).unwrap()
