@@ -199,12 +199,16 @@ impl<C: Fn(String)> WriterThread<C> {
             Err(error) if is_broken(&error) => None,
             read => read?,
         };
-        let has_content = |file: &FailureFile| content.is_some() && file.content == content;
-        // Attempts at an earlier version of the file are dropped.
-        let earlier = earlier.filter(|file| file.source == source || has_content(file));
+        // Attempts at an earlier version of the file are dropped, unless it may have the same content.
+        let may_have_content = |file: &FailureFile| match &content {
+            Ok(content) => content.is_some() && file.content == *content,
+            Err(_) => file.content.is_some(),
+        };
+        let earlier = earlier.filter(|file| file.source == source || may_have_content(file));
         let mut attempts = earlier.map(|file| file.attempts).unwrap_or_default();
         attempts.push(record.attempt.clone());
         attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_KEPT));
+        let content = content.unwrap_or_default();
         FailureFile { video: record.video.clone(), source, content, attempts }.write(&path, &self.owner)
     }
 

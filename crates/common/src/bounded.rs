@@ -8,8 +8,8 @@ use crate::open;
 /// Reads a file of at most `limit` bytes. It may grow meanwhile.
 ///
 /// # Errors
-/// When it is not a regular file or cannot be read, [`io::ErrorKind::UnexpectedEof`] when it ends before the size that it had when
-/// it was opened, and [`io::ErrorKind::FileTooLarge`] when it is larger than `limit`.
+/// When it is not a regular file or cannot be read, also when it ends before the size that it had when it was opened, and
+/// [`io::ErrorKind::FileTooLarge`] when it is larger than `limit`.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open::regular(path)?;
     let size = file.metadata()?.len();
@@ -27,8 +27,8 @@ fn whole(file: impl Read, path: &Path, size: u64, limit: u64) -> io::Result<Vec<
         return Err(too_large(limit));
     }
     if read < size {
-        let text = format!("{} ends after {read} of {size} bytes; try again", path.display());
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        // Not `UnexpectedEof`, which readers of JSON return for a file that was written in part.
+        return Err(io::Error::other(format!("{} ends after {read} of {size} bytes; try again", path.display())));
     }
     Ok(bytes)
 }
@@ -60,7 +60,7 @@ mod tests {
         let error = read(6).unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
-            (io::ErrorKind::UnexpectedEof, "/a/b ends after 5 of 6 bytes; try again")
+            (io::ErrorKind::Other, "/a/b ends after 5 of 6 bytes; try again")
         );
     }
 }

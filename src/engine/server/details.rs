@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 
 use jiff::Timestamp;
+use reeldeck_common::error::is_absent;
 use reeldeck_common::failure::FailureFile;
 use reeldeck_common::feature::{Feature, Matrix};
 use reeldeck_common::layout::Layout;
@@ -36,10 +37,17 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the files of a video.
     pub(crate) fn details(&self, entry: Entry) -> Details {
-        let Entry { row, file, container, fps, listed } = entry;
+        let Entry { mut row, file, container, fps, listed } = entry;
         let name = file.as_ref().map(|file| &file.name);
         let path = name.map(|name| name.under(&self.root));
-        let attempts = name.and_then(|name| FailureFile::read(&self.layout.failure(name)).ok().flatten());
+        let attempts = name.and_then(|name| {
+            let path = self.layout.failure(name);
+            FailureFile::read(&path).unwrap_or_else(|error| {
+                let unread = format!("failed to read its attempts in {}: {error}", path.display());
+                row.reason = Some(row.reason.take().map_or(unread.clone(), |reason| format!("{reason}; {unread}")));
+                None
+            })
+        });
         let (mut feature, mut feature_error, mut fps) = (None, None, fps);
         if let Some(name) = name.filter(|_| row.has_feature) {
             let path = self.layout.feature(name);
@@ -74,7 +82,7 @@ fn path_on_disk(row: &Row, path: Option<PathBuf>, root: &Path) -> Option<PathBuf
         RowState::Missing => None,
         state if state.is_video() => path,
         // The row may not spell the name of such a file exactly.
-        _ => Some(root.join(&row.video)).filter(|path| path.symlink_metadata().is_ok()),
+        _ => Some(root.join(&row.video)).filter(|path| !path.symlink_metadata().is_err_and(|error| is_absent(&error))),
     }
 }
 
@@ -196,7 +204,11 @@ fn heat(matrix: &Matrix) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use reeldeck_common::source::SourceStamp;
+    use reeldeck_common::video::VideoName;
+
     use super::*;
+    use crate::dataset::scan::VideoFile;
 
     fn matrix(rows: &[&[f32]]) -> Matrix {
         Matrix { shape: [rows.len(), rows[0].len()], data: rows.concat() }
@@ -220,24 +232,51 @@ mod tests {
         assert_eq!(top_classes(&nothing, &[]).0, [0]);
     }
 
+    fn row(video: &str, state: RowState) -> Row {
+        Row {
+            video: video.into(),
+            state,
+            findings: crate::protocol::row::Findings::default(),
+            has_feature: false,
+            leaves: false,
+            size: 1,
+            attempts: 0,
+            reason: None,
+            facts: None,
+        }
+    }
+
+    #[test]
+    fn attempts_that_cannot_be_read_are_no_missing_attempts() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(&folder.path().join("out"), "s");
+        let name = VideoName::new("A/v.mp4").unwrap();
+        let failure = layout.failure(&name);
+        std::fs::create_dir_all(failure.parent().unwrap()).unwrap();
+        let context = Context {
+            root: folder.path().into(),
+            layout,
+            log_file: "log".into(),
+            class_names: vec![],
+            inspector: std::sync::mpsc::channel().0,
+        };
+        let details = || {
+            let file = Some(VideoFile { name: name.clone(), stamp: SourceStamp { size: 1, mtime_ns: 0 } });
+            let row = row("A/v.mp4", RowState::Failed);
+            context.details(Entry { row, file, container: None, fps: None, listed: None })
+        };
+        assert_eq!(details().row.reason, None);
+        // A link to itself cannot be read.
+        std::os::unix::fs::symlink(&failure, &failure).unwrap();
+        let reason = details().row.reason.unwrap();
+        assert!(reason.contains("failed to read its attempts in ") && reason.contains("v.mp4.json: "), "{reason}");
+    }
+
     #[test]
     fn files_that_are_no_videos_are_on_disk_too() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
-        let path = |video: &str, state| {
-            let row = Row {
-                video: video.into(),
-                state,
-                findings: crate::protocol::row::Findings::default(),
-                has_feature: false,
-                leaves: false,
-                size: 1,
-                attempts: 0,
-                reason: None,
-                facts: None,
-            };
-            path_on_disk(&row, Some("a.mp4".into()), folder.path())
-        };
+        let path = |video: &str, state| path_on_disk(&row(video, state), Some("a.mp4".into()), folder.path());
         assert_eq!(path("notes.txt", RowState::Ignored), Some(folder.path().join("notes.txt")));
         assert_eq!(path("gone.txt", RowState::Ignored), None);
         assert_eq!(path("a.mp4", RowState::Missing), None);
