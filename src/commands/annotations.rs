@@ -71,6 +71,7 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
             written.without_count
         );
     }
+    say_several(&written.several, most);
     say_wrong_durations(&written.wrong_durations, most);
     say_broken(&written.broken, most);
     let is_complete = written.estimated() == 0 && written.wrong_durations.is_empty() && written.broken.is_empty();
@@ -87,6 +88,17 @@ fn say_broken(videos: &[(VideoName, String)], most: usize) {
     }
     if !videos.is_empty() {
         outln!("  next: `reeldeck verify` lists these features; `reeldeck --batch` extracts damaged ones again");
+    }
+}
+
+/// Prints which file was used of the videos with several files.
+fn say_several(videos: &[(VideoName, Vec<VideoName>)], most: usize) {
+    for (used, others) in videos.iter().take(most) {
+        let others = others.iter().map(|other| printable(other.as_str())).collect::<Vec<_>>().join(", ");
+        outln!("note: one video has several files; used {}, not {others}", printable(used.as_str()));
+    }
+    if videos.len() > most {
+        outln!("note: {} more videos have several files; `reeldeck scan -v` names them all", videos.len() - most);
     }
 }
 

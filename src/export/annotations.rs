@@ -57,6 +57,8 @@ pub(crate) struct Written {
     pub without_count: usize,
     /// Videos of another duration than the manifest's.
     pub wrong_durations: Vec<(VideoName, State)>,
+    /// Videos with several files: the one whose frames were counted, and the others.
+    pub several: Vec<(VideoName, Vec<VideoName>)>,
     /// Videos with a feature that is damaged or cannot be read, with the reason. Their frame counts come from elsewhere.
     pub broken: Vec<(VideoName, String)>,
 }
@@ -124,12 +126,18 @@ fn fill(
     }
     let mut line = String::new();
     manifest.each(|entry: &Entry<'_>| -> anyhow::Result<()> {
-        let video = matched.next().filter(|video| video.id == entry.id).with_context(changed)?;
+        let mut video = matched.next().filter(|video| video.id == entry.id).with_context(changed)?;
         let (Some(duration_s), Some(split)) = (entry.duration_s, entry.split) else {
             anyhow::bail!("the manifest has no duration or subset of {:?}", entry.id);
         };
+        video.files.sort_by_key(|file| is_unfit(&counting.judge(file, duration_s)));
         let frames = match counting.count(&video, &mut written.broken) {
             Ok(Count { file, frames, source }) => {
+                let others = video.files.iter().map(|other| &other.name).filter(|other| **other != file.name);
+                let others: Vec<VideoName> = others.cloned().collect();
+                if !others.is_empty() {
+                    written.several.push((file.name.clone(), others));
+                }
                 match source {
                     Source::Feature { .. } => written.from_features += 1,
                     Source::Probe => written.from_probes += 1,
@@ -168,6 +176,11 @@ fn fill(
     Ok(written)
 }
 
+/// Whether another file of the video is used instead, if there is one.
+fn is_unfit(state: &State) -> bool {
+    matches!(state, State::Corrupt { .. } | State::WrongDuration { .. } | State::Degraded { accepted: false, .. })
+}
+
 #[derive(Clone, Copy)]
 enum Source {
     Feature {
@@ -191,6 +204,12 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
+    /// What a scan finds about a file.
+    fn judge(&self, file: &VideoFile, want: f64) -> State {
+        let Dataset { probes, accepted, .. } = self.dataset;
+        state::of_file(file, Some(want), probes.get(&file.name), accepted)
+    }
+
     /// The number of frames by the first of the video's files that has a feature, else by the first that has a probe; else
     /// the reason why it is unknown. Adds features that are damaged or cannot be read to `broken`.
     fn count<'v>(&self, video: &Matched<'v>, broken: &mut Vec<(VideoName, String)>) -> Result<Count<'v>, String> {
@@ -212,8 +231,8 @@ impl Counting<'_> {
 
     /// The state of a file whose duration differs from the manifest's: by its probe, as in a scan, else by its feature.
     fn wrong_duration(&self, file: &VideoFile, want: f64, source: Source) -> Option<State> {
-        let Dataset { probes, accepted, .. } = self.dataset;
-        match (state::of_file(file, Some(want), probes.get(&file.name), accepted), source) {
+        let accepted = &self.dataset.accepted;
+        match (self.judge(file, want), source) {
             (state @ State::WrongDuration { .. }, _) => Some(state),
             (State::Unchecked, Source::Feature { duration_s: Some(have) }) => {
                 ((have - want).abs() > accepted.tolerance_s).then_some(State::WrongDuration { have, want })

@@ -5,6 +5,11 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, VIDEOS, fixture};
+use crate::support::checks::store_check;
+use reeldeck::internals::dataset::VideoFile;
+use reeldeck_common::probe::Verdict;
+use reeldeck_common::source::SourceStamp;
+use reeldeck_common::video::VideoName;
 
 /// The written files for training, validation and testing.
 pub fn annotations(bench: &Bench) -> [String; 3] {
@@ -94,4 +99,24 @@ fn videos_of_another_duration_than_the_manifests_are_named_as_by_a_scan() {
             "next: ",
         ],
     );
+}
+
+#[test]
+fn of_several_files_the_one_without_a_problem_is_used() {
+    let bench = Bench::new(&["Archery/v_a.mkv", "Archery/v_a.mp4"]);
+    let manifest = json!({"database": {"a": {"duration": 2.5, "subset": "validation", "annotations": []}}});
+    fs::write(bench.at("m.json"), manifest.to_string()).unwrap();
+    bench.extracted("Archery/v_a.mkv", 70);
+    bench.extracted("Archery/v_a.mp4", 77);
+    let frames = || serde_json::from_str::<Value>(&annotations(&bench)[1]).unwrap()["v_a"]["feature_frame"].clone();
+    let says = "note: one video has several files; used Archery/v_a.mkv, not Archery/v_a.mp4";
+    bench.run(&["--manifest", "m.json", "annotations"]).expect(0, &[says]);
+    assert_eq!(frames(), 70);
+    let name = VideoName::new("Archery/v_a.mkv").unwrap();
+    let stamp = SourceStamp::read(&bench.at("data/Archery/v_a.mkv")).unwrap();
+    let cut = Verdict::Corrupt { reason: "it is cut".into() };
+    store_check(&bench.at("out/.reeldeck/probe-cache"), &VideoFile { name, stamp }, cut);
+    let says = "note: one video has several files; used Archery/v_a.mp4, not Archery/v_a.mkv";
+    bench.run(&["--manifest", "m.json", "annotations"]).expect(0, &[says]);
+    assert_eq!(frames(), 77);
 }
