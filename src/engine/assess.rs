@@ -31,9 +31,8 @@ pub(crate) enum StoredResult {
     Stale,
     /// A feature that is damaged.
     Damaged,
-    /// A feature that lacks an output of the recipe. An extraction replaces it, and removes these outputs, which the recipe does not
-    /// store.
-    Lacking(Vec<Output>),
+    /// A feature that lacks an output of the recipe. An extraction replaces it.
+    Lacking,
     /// A failure file of the current version of the file.
     Failed(Box<FailureFile>),
     /// A file that cannot be read at present, with the reason. The video may be done.
@@ -79,6 +78,15 @@ pub(crate) fn look(layout: &Layout, recipe: &Recipe, video: &VideoFile) -> Store
     }
 }
 
+/// The outputs in a video's feature that the recipe does not store: another extraction would remove them. None if it has no feature of
+/// this set that can be read.
+pub(crate) fn other_outputs(layout: &Layout, recipe: &Recipe, video: &VideoName) -> Vec<Output> {
+    let header = Header::read(&layout.feature(video)).ok();
+    let Some(header) = header.filter(|header| header.provenance.set == layout.set()) else { return vec![] };
+    let others = Output::ALL.into_iter().filter(|output| !recipe.outputs.contains(output));
+    others.filter(|output| header.shapes.contains_key(output.name())).collect()
+}
+
 struct OutputFolder<'a> {
     layout: &'a Layout,
     recipe: &'a Recipe,
@@ -89,7 +97,7 @@ impl OutputFolder<'_> {
     /// `may_be_done` and `may_have_failed` tell whether the folder may contain a feature and a failure file.
     fn look(&self, video: &VideoFile, may_be_done: bool, may_have_failed: bool) -> StoredResult {
         let feature = if may_be_done { self.feature(video) } else { StoredResult::Nothing };
-        let is_usable = !matches!(feature, StoredResult::Nothing | StoredResult::Damaged | StoredResult::Lacking(_));
+        let is_usable = !matches!(feature, StoredResult::Nothing | StoredResult::Damaged | StoredResult::Lacking);
         if is_usable || !may_have_failed {
             return feature;
         }
@@ -118,8 +126,7 @@ impl OutputFolder<'_> {
             return StoredResult::Nothing;
         }
         if self.recipe.outputs.iter().any(|output| !header.has_output(self.recipe, *output)) {
-            let others = Output::ALL.into_iter().filter(|output| !self.recipe.outputs.contains(output));
-            return StoredResult::Lacking(others.filter(|output| header.shapes.contains_key(output.name())).collect());
+            return StoredResult::Lacking;
         }
         if !header.satisfies(self.recipe) {
             return StoredResult::Nothing;

@@ -15,6 +15,7 @@ use reeldeck_common::video::VideoName;
 use tokio::sync::oneshot;
 
 use super::assess::{self, StoredResult};
+use super::control::ClientRequest;
 use super::dataset_folder::DatasetFolder;
 use super::excluded;
 use super::files::Files;
@@ -47,6 +48,8 @@ pub(crate) struct Reply {
 pub(crate) enum TaskResult {
     /// How the last run ended, which other engines had.
     LastRun(Option<Box<RunSummary>>),
+    /// A request to extract videos again, and why it is refused.
+    MayRedo(ClientRequest, Option<String>),
     /// An answer to a request.
     Answer(Reply, Result<String, String>),
     /// The list of excluded videos was written.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use reeldeck_claims::Item;
 use reeldeck_common::layout::Layout;
-use reeldeck_common::recipe::Output;
+use reeldeck_common::recipe::{Output, Recipe};
+use reeldeck_common::video::VideoName;
 use typed_index_collections::TiVec;
 
 use crate::config::{QueueOrder, Settings};
@@ -35,10 +36,10 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
     let policy = policy(settings);
     let mut left = settings.limit.unwrap_or(usize::MAX);
     let mut videos = TiVec::with_capacity(files.len());
-    // Of features that the run would replace: how many, and the outputs that it would remove.
-    let (mut replaced, mut removed) = (0, BTreeSet::new());
+    // Those whose features the run would replace.
+    let mut replaced = vec![];
     for (file, found) in files.iter().zip(found) {
-        let outputs = if let StoredResult::Lacking(outputs) = &found { outputs.clone() } else { vec![] };
+        let has_feature = matches!(found, StoredResult::Lacking | StoredResult::Stale);
         let mut video = policy.video(found);
         if excluded.contains(&file.name) {
             video.exclude();
@@ -47,15 +48,14 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
                 0 => video.status = Status::LeftOut,
                 _ => {
                     left -= 1;
-                    replaced += usize::from(!outputs.is_empty());
-                    removed.extend(outputs);
+                    replaced.extend(has_feature.then_some(&file.name));
                 }
             }
         }
         videos.push(video);
     }
-    if replaced > 0 {
-        return Err(ExitError::new(Exit::Usage, removes(settings, layout, replaced, &removed)).into());
+    if let Some(why) = removes(layout, &settings.recipe, replaced) {
+        return Err(ExitError::new(Exit::Usage, why).into());
     }
     let mut order: Vec<VideoId> =
         videos.iter_enumerated().filter(|(_, v)| v.status == Status::Queued).map(|(id, _)| id).collect();
@@ -65,18 +65,29 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
     Ok(Work { files, videos, order })
 }
 
-/// Why a run with these outputs is refused.
-fn removes(settings: &Settings, layout: &Layout, features: usize, removed: &BTreeSet<Output>) -> String {
+/// Why these videos are not extracted again: it would remove outputs of their features that the recipe does not store. `None` if it
+/// removes nothing.
+pub(crate) fn removes<'v>(
+    layout: &Layout,
+    recipe: &Recipe,
+    videos: impl IntoIterator<Item = &'v VideoName>,
+) -> Option<String> {
+    let removed = videos.into_iter().map(|video| assess::other_outputs(layout, recipe, video));
+    let removed: Vec<Vec<Output>> = removed.filter(|outputs| !outputs.is_empty()).collect();
+    if removed.is_empty() {
+        return None;
+    }
     let names =
         |outputs: &mut dyn Iterator<Item = &Output>| outputs.map(|o| o.name()).collect::<Vec<_>>().join(" and ");
-    let (removed, wanted) = (names(&mut removed.iter()), names(&mut settings.recipe.outputs.iter()));
-    format!(
-        "{} in {} would be replaced: the recipe {} stores {wanted}, and their {removed} would be lost; add {removed:?} to `outputs` in \
+    let all: BTreeSet<&Output> = removed.iter().flatten().collect();
+    let (lost, wanted) = (names(&mut all.iter().copied()), names(&mut recipe.outputs.iter()));
+    Some(format!(
+        "{} in {} would be replaced: the recipe {} stores {wanted}, and their {lost} would be lost; add {lost:?} to `outputs` in \
          the recipe, or give the recipe another name, or remove the folder",
-        count(features, "feature", "features"),
+        count(removed.len(), "feature", "features"),
         shown(&layout.features()),
-        settings.recipe.name,
-    )
+        recipe.name,
+    ))
 }
 
 /// The videos, as the claims need them. Their costs give the order in which they are handed out.

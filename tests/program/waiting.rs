@@ -336,6 +336,20 @@ fn a_stopped_run_resumes() {
 }
 
 #[test]
+fn a_video_is_not_extracted_again_where_that_removes_an_output() {
+    let bench = bench(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok")]);
+    assert_eq!(bench.run(&["extract"]).code, 0);
+    bench.add_pooled("A/v_2.mp4");
+    let mut engine = Waiting::start(&bench, &[]);
+    let refused = engine.refused(Command::Redo { select: select(&["A/v_1.mp4", "A/v_2.mp4"]) });
+    assert!(refused.contains("1 feature in") && refused.contains("their pooled would be lost"), "{refused}");
+    let done = engine.command(Command::Redo { select: select(&["A/v_1.mp4"]) });
+    assert_eq!(done, "1 video queued again");
+    engine.wait_for_the_end(2);
+    engine.end();
+}
+
+#[test]
 fn a_waiting_engine_reports_errors_and_exits_without_clients() {
     let bench = bench(&[("A/v_1.mp4", "ok")]);
     let engine = Waiting::start(&bench, &[]);

@@ -12,6 +12,7 @@ use crate::engine::claims::ClaimsRequest;
 use crate::engine::inspector::InspectRequest;
 use crate::engine::orders::Order;
 use crate::engine::state::VideoId;
+use crate::engine::work;
 use crate::export::Outcome;
 use crate::out::count;
 use reeldeck_common::probe::Level;
@@ -20,6 +21,15 @@ use tokio::sync::oneshot::Sender;
 
 impl Engine {
     pub(super) fn answer(&mut self, asked: ClientRequest) {
+        let Request::Redo(videos) = &asked.request else { return self.answer_now(asked) };
+        // First it is made sure that no output is lost.
+        let names: Vec<VideoName> = videos.iter().filter_map(|id| self.name(*id)).collect();
+        self.run_in_background(move |task| {
+            TaskResult::MayRedo(asked, work::removes(&task.layout, &task.recipe, &names))
+        });
+    }
+
+    fn answer_now(&mut self, asked: ClientRequest) {
         let ClientRequest { request, reply: client } = asked;
         let reply = Reply { command: request.in_words(), client };
         let (told, was_over) = (self.told, self.state.is_over());
@@ -227,6 +237,10 @@ impl Engine {
         match task {
             TaskResult::LastRun(last) => self.last_run = last.or(self.last_run.take()),
             TaskResult::Answer(reply, done) => self.reply(reply, done),
+            TaskResult::MayRedo(asked, None) => self.answer_now(asked),
+            TaskResult::MayRedo(ClientRequest { request, reply: client }, Some(why)) => {
+                self.reply(Reply { command: request.in_words(), client }, Err(why));
+            }
             TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
                 self.plan.claims.tell(ClaimsRequest::Order(Order::Exclude { videos: names.clone(), undo }));
                 self.dataset.exclude(names.clone(), undo);

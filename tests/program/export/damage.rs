@@ -164,6 +164,23 @@ fn a_run_that_would_remove_outputs_of_features_is_refused() {
 }
 
 #[test]
+fn a_changed_video_is_not_extracted_again_where_that_removes_an_output() {
+    let bench = Bench::new(&VIDEOS);
+    assert_eq!(bench.run(&["extract"]).code, 0);
+    let path = bench.files_of("A/v_1.mp4");
+    bench.add_pooled("A/v_1.mp4");
+    let before = fs::read(&path).unwrap();
+    bench.video("A/v_1.mp4", "ok, and longer");
+    assert_eq!(bench.run(&["extract"]).code, 3, "it stays stale");
+    let ran = bench.run(&["extract", "--redo-stale"]);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("1 feature in") && ran.stderr.contains("their pooled would be lost"),
+        "{ran:?}"
+    );
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn a_recipe_without_logits_is_refused_before_anything_is_extracted() {
     let bench = Bench::new(&VIDEOS);
     fs::write(bench.path("tiny.toml"), RECIPE.replace("[\"logits\"]", "[\"pooled\"]")).unwrap();

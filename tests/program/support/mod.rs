@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use reeldeck_common::atomic::Owner;
+use reeldeck_common::feature::Feature;
 use tempfile::TempDir;
 
 pub mod checks;
@@ -95,6 +97,15 @@ impl Bench {
     pub fn spawn_logged(&self, command: &mut Command) -> Child {
         let stderr = fs::File::create(self.path("stderr")).unwrap();
         command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
+    }
+
+    /// Adds an output to a feature that the recipe does not store.
+    pub fn add_pooled(&self, video: &str) {
+        let path = self.files_of(video);
+        let mut feature = Feature::read(&path).unwrap();
+        let pooled = feature.tensors["logits"].clone();
+        feature.tensors.insert("pooled".into(), pooled);
+        feature.write(&path, &Owner::this_process()).unwrap();
     }
 
     /// Whether a worker was given a video, by the journals.
