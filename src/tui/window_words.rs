@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::action::Action;
 use super::keymap::Keymap;
+use super::text;
 use crate::protocol::FromEngine;
 use crate::protocol::details::Details;
 use crate::protocol::row::{Finding, RowState};
@@ -111,6 +112,7 @@ fn add_next_steps(keymap: &Keymap, has_manifest: bool, details: &mut Details) {
     if let Some((before, lists)) = next.split_once(WITH_MANIFEST) {
         *next = if has_manifest { format!("{before}; {lists}") } else { before.to_owned() };
     }
+    next.truncate(text::without_stop(next).len());
     if next.contains("download it") || state == RowState::Missing {
         next.push_str(&format!(". The new file is found by itself; {rescan} scans at once"));
     }

@@ -92,7 +92,9 @@ struct FieldState {
 impl FieldState {
     /// Whether the value differs from the one in force. On a first start none is.
     fn is_changed(&self) -> bool {
-        self.in_force.as_ref().is_none_or(|(value, _)| self.input.text().trim() != value.trim())
+        // A completed folder ends in a slash.
+        let plain = |text: &str| text.trim().trim_end_matches('/').to_owned();
+        self.in_force.as_ref().is_none_or(|(value, _)| plain(self.input.text()) != plain(value))
     }
 }
 

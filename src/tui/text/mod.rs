@@ -263,6 +263,7 @@ mod tests {
         assert_eq!(wrap("failed to open the file", 10), ["failed to", "open the", "file"]);
         assert_eq!(wrap("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
         assert_eq!(wrap("in /mnt/big/hacs/clips", 12), ["in", "/mnt/big/", "hacs/clips"]);
+        assert_eq!([without_stop("it ended. "), without_stop("and so on ...")], ["it ended", "and so on ..."]);
         assert_eq!(wrap("", 4), [""]);
         assert_eq!(wrap("日本", 1), [""]);
         assert!(wrap("a", 0).is_empty());

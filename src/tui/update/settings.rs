@@ -14,6 +14,7 @@ use crate::tui::setup::blocking::Answer;
 use crate::tui::setup::in_force::InForce;
 use crate::tui::setup::in_use::InUse;
 use crate::tui::setup::{self, Field, Setup};
+use crate::tui::text;
 use crate::tui::window_words::in_window;
 
 /// Opens the form. Until its values are read nothing is shown, which takes a moment.
@@ -158,6 +159,7 @@ pub(super) fn left(app: &mut App, answer: Result<(), String>, effects: &mut Vec<
     match answer {
         Ok(()) => effects.push(Effect::Reopen(new)),
         Err(why) => {
+            let why = text::without_stop(&why);
             let start = app.keymap.key_text(Action::StartPause);
             let text = format!(
                 "{} is saved and not in use yet, because the engine stays: {why}. Close the other windows, and press {start}: \

@@ -57,7 +57,7 @@ pub(super) fn device_line(
     fit(&mut segments, room.saturating_sub(min_name_width));
     if working {
         let spare = room.saturating_sub(width(&segments));
-        let (text, role) = name(device, spare.min(40));
+        let (text, role) = name(theme, device, spare.min(40));
         let spans = vec![Span::styled(text::align_left(&text, spare.min(40), theme.ellipsis()), theme.style(role))];
         let place = segments.iter().position(|segment| segment.priority == 8).unwrap_or(segments.len());
         segments.insert(place, Segment { spans, priority: 9 });
@@ -105,7 +105,7 @@ fn model(detail: &str) -> String {
 }
 
 /// The video that a device works on, and how many others it has. `room`: in columns.
-fn name(device: &DeviceState, room: usize) -> (String, Role) {
+fn name(theme: &Theme, device: &DeviceState, room: usize) -> (String, Role) {
     let Some(job) = device.in_flight.first() else { return ("idle".into(), Role::Dim) };
     let file = job.video.split_once('/').map_or(job.video.as_str(), |(_, file)| file);
     let file = text::sanitized(file);
@@ -113,7 +113,8 @@ fn name(device: &DeviceState, room: usize) -> (String, Role) {
     let next = if others.iter().all(InFlight::is_next) { " next" } else { "" };
     let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
     let long = format!("{file}{more}{}", if more.is_empty() { "" } else { next });
-    (if text::width(&long) <= room { long } else { format!("{file}{more}") }, Role::Base)
+    let short = text::truncate(&file, room.saturating_sub(text::width(&more)), theme.ellipsis());
+    (if text::width(&long) <= room { long } else { format!("{short}{more}") }, Role::Base)
 }
 
 fn status(theme: &Theme, device: &DeviceState, room: usize) -> Segment {

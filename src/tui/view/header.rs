@@ -163,7 +163,9 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     }
     spans.push(say(" ".into(), Role::Base));
     // The percentage is of the videos that are done or failed. The names come first.
-    let named = 12 + app.welcome().map_or(0, |welcome| text::width(&text::sanitized(&welcome.dataset)));
+    let named = app.welcome().map_or(0, |welcome| {
+        12 + text::width(&text::sanitized(&welcome.dataset)) + if welcome.synthetic_weights { 16 } else { 0 }
+    });
     let used: usize = spans.iter().map(|span| text::width(&span.content)).sum();
     if let Some(at) = label_at.filter(|_| named + used + PROCESSED.len() < room) {
         spans.insert(at, say(PROCESSED.into(), Role::Base));
