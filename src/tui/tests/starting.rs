@@ -60,8 +60,10 @@ fn a_finished_video_is_not_only_queued_by_an_engine_that_waits() {
     harness.press("w");
     assert_eq!(harness.commands, [redo(&[DONE])], "queued, without a run");
     harness.app.marks.toggle(DONE, RowState::Done).unwrap();
+    harness.app.toasts.clear();
     harness.press("r y");
     assert_eq!(harness.commands[1..], [redo(&[DONE]), Command::Start]);
+    assert!(harness.app.toasts.shown().is_empty(), "events say what happens");
     let mut harness = waiting(Phase::Waiting, &[]);
     harness.table.rows.push(row("A/failed.mp4", RowState::Failed));
     harness.table_changed();

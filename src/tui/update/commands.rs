@@ -23,8 +23,10 @@ pub(super) fn send(app: &mut App, group: CommandGroup, effects: &mut Vec<Effect>
         app.videos.pin();
     }
     let last = group.commands.len().saturating_sub(1);
+    // An event says what was queued, and that may have started the run.
+    let starts = last > 0 && group.commands.last() == Some(&Command::Start);
     for (place, command) in group.commands.into_iter().enumerate() {
-        let tag = match place == last {
+        let tag = match place == last && !starts {
             true if group.undo.is_some() => PendingRequest::UndoableCommand,
             true => PendingRequest::Command,
             false => PendingRequest::PartialCommand,
