@@ -7,6 +7,7 @@ use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::bounded::Whole;
 use reeldeck_common::error::{SAME_CONTENT, is_absent, of_same_content};
 use reeldeck_common::open;
 use reeldeck_common::probe::{CHECKS, Level, Probed, Verdict};
@@ -248,7 +249,7 @@ fn read(
     if !fs::metadata(path)?.is_file() {
         return Ok(anew);
     }
-    let mut reader = LineReader::new(BufReader::with_capacity(1 << 18, open::regular(path)?), MAX_LINE);
+    let mut reader = LineReader::new(BufReader::with_capacity(1 << 18, Whole::open(path)?), MAX_LINE);
     match reader.next_line() {
         Ok(Some(line)) if line == header().trim_end().as_bytes() => {}
         Err(LineError::Read(error)) => return Err(error),
