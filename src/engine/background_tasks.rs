@@ -251,13 +251,13 @@ impl TaskContext {
         export::export(&job, &specs, progress)
     }
 
-    /// Adds names to the list of excluded videos, or removes them.
+    /// Adds names to the list of excluded videos, or removes them, and tells the other engines. `engine`: this one.
     ///
     /// # Errors
     /// When the list cannot be written.
-    pub(crate) fn exclude(&self, names: &[VideoName], undo: bool) -> anyhow::Result<()> {
+    pub(crate) fn exclude(&self, names: &[VideoName], undo: bool, engine: String) -> anyhow::Result<()> {
         let private = self.layout.private();
-        excluded::change(&private, &self.owner, names, undo).with_context(|| {
+        excluded::change(&private, &self.owner, names, undo, engine).with_context(|| {
             format!("failed to write {}; check space and permissions", shown(&excluded::path(&private)))
         })
     }

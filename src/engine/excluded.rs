@@ -8,6 +8,8 @@ use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::bounded;
 use reeldeck_common::video::VideoName;
 
+use super::orders::{self, Order};
+
 /// The largest list that is read, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -32,11 +34,12 @@ pub(crate) fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
     Ok(text.lines().filter_map(|line| VideoName::new(line).ok()).collect())
 }
 
-/// Adds names to the list, or removes them. Changes by other engines are kept.
+/// Adds names to the list, or removes them. Changes by other engines are kept. Gives the order to all engines but `engine`,
+/// which carries it out already.
 ///
 /// # Errors
 /// When the list cannot be read or written; it is unchanged then.
-pub(crate) fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: bool) -> io::Result<()> {
+pub(crate) fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: bool, engine: String) -> io::Result<()> {
     // Other engines may change the list at the same time.
     let _held = atomic::lock_folder(private)?;
     let mut list = read(private)?;
@@ -47,7 +50,13 @@ pub(crate) fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: b
             list.insert(name.clone());
         }
     }
-    atomic::write(&path(private), owner, |writer| list.iter().try_for_each(|name| writeln!(writer, "{name}")))
+    atomic::write(&path(private), owner, |writer| list.iter().try_for_each(|name| writeln!(writer, "{name}")))?;
+    // While the folder is locked, so that the orders of engines have the order of their changes.
+    let order = Order::Exclude { videos: names.to_vec(), undo };
+    if let Err(error) = orders::give(private, order, Some(engine)) {
+        tracing::warn!("failed to pass an order on to other engines: {error}");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -61,7 +70,9 @@ mod tests {
         let names: Vec<VideoName> = (0..40).map(|i| VideoName::new(&format!("A/{i}")).unwrap()).collect();
         std::thread::scope(|scope| {
             for part in names.chunks(10) {
-                scope.spawn(|| part.chunks(1).for_each(|name| change(dir.path(), &owner, name, false).unwrap()));
+                scope.spawn(|| {
+                    part.chunks(1).for_each(|name| change(dir.path(), &owner, name, false, "a".into()).unwrap())
+                });
             }
         });
         assert_eq!(read(dir.path()).unwrap(), names.into_iter().collect());
@@ -73,8 +84,11 @@ mod tests {
         let owner = Owner::this_process();
         let names: Vec<VideoName> = ["A/2", "A/1", "B c/v é.mp4"].iter().map(|n| VideoName::new(n).unwrap()).collect();
         assert_eq!(read(dir.path()).unwrap(), BTreeSet::new());
-        change(dir.path(), &owner, &names, false).unwrap();
-        change(dir.path(), &owner, &names[..1], true).unwrap();
+        let mut other = orders::Orders::new(dir.path(), "c");
+        change(dir.path(), &owner, &names, false, "a".into()).unwrap();
+        change(dir.path(), &owner, &names[..1], true, "b".into()).unwrap();
+        let videos = |names: &[VideoName], undo| Order::Exclude { videos: names.to_vec(), undo };
+        assert_eq!(other.look().unwrap(), [videos(&names[1..], false), videos(&names[..1], true)]);
         assert_eq!(read(dir.path()).unwrap(), names[1..].iter().cloned().collect());
         assert_eq!(std::fs::read_to_string(path(dir.path())).unwrap(), "A/1\nB c/v é.mp4\n");
         std::fs::write(path(dir.path()), "\u{feff}A/1\n\n../x\n/nonsense\n").unwrap();

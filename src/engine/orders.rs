@@ -51,19 +51,40 @@ struct Given {
     except: Option<String>,
 }
 
+/// When an engine got an order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    instant: Instant,
+    /// By the system clock, in nanoseconds.
+    time: i128,
+}
+
+impl Asked {
+    /// At present.
+    pub(crate) fn now() -> Self {
+        Self { instant: Instant::now(), time: clock::now().as_nanosecond() }
+    }
+}
+
 fn folder(private: &Path) -> PathBuf {
     private.join("orders")
 }
 
-/// Gives an order to all engines. `except`: the engine that carries it out already.
+/// Gives an order to all engines. It is later than all orders that exist. `except`: the engine that carries it out already.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn give(private: &Path, order: Order, except: Option<String>) -> io::Result<()> {
-    let now = clock::now().as_nanosecond();
-    // The clocks of two machines may differ. An order is later than all that its engine can see.
     let last = paths(private).ok().and_then(|paths| time_of(paths.last()?));
-    let time = last.map_or(now, |last| now.max(last.saturating_add(1)));
+    write(private, after(last, clock::now().as_nanosecond()), order, except)
+}
+
+/// A time after `last`: the clocks of two machines may differ.
+fn after(last: Option<i128>, time: i128) -> i128 {
+    last.map_or(time, |last| time.max(last.saturating_add(1)))
+}
+
+fn write(private: &Path, time: i128, order: Order, except: Option<String>) -> io::Result<()> {
     let name = format!("{time:032x}-{}.json", std::process::id());
     let text = serde_json::to_string(&Given { order, except })?;
     atomic::write(&folder(private).join(name), &Owner::this_process(), |writer| writeln!(writer, "{text}"))
@@ -107,15 +128,31 @@ pub(crate) struct Orders {
     me: String,
     /// When each file was seen first, and the order if it may change an earlier one.
     seen: BTreeMap<PathBuf, (Instant, Option<Order>)>,
+    /// The time of the last order that this engine has passed on.
+    passed_on: Option<i128>,
 }
 
 impl Orders {
     /// For the engine `me`. Orders that were given before do not concern it.
     pub(crate) fn new(private: &Path, me: &str) -> Self {
-        let mut orders = Self { private: private.to_owned(), me: me.to_owned(), seen: BTreeMap::new() };
+        let mut orders =
+            Self { private: private.to_owned(), me: me.to_owned(), seen: BTreeMap::new(), passed_on: None };
         // A folder that cannot be read now is read with the next heartbeat.
         let _ = orders.look();
         orders
+    }
+
+    /// Passes on an order that this engine got at `asked` and carries out itself. It is later than the orders that were seen
+    /// before `asked`, and not later than those of other engines that came while this one waited for the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn pass_on(&mut self, order: Order, asked: Asked) -> io::Result<()> {
+        let before = self.seen.iter().filter(|(_, (since, _))| *since <= asked.instant);
+        let last = before.filter_map(|(path, _)| time_of(path)).max().max(self.passed_on);
+        let time = after(last, asked.time);
+        self.passed_on = Some(time);
+        write(&self.private, time, order, Some(self.me.clone()))
     }
 
     /// The orders that were given since the last look. Removes those that all engines have seen.
@@ -190,6 +227,24 @@ mod tests {
         assert!(a.look().unwrap().is_empty());
         a.clear();
         assert!(!folder(dir.path()).exists());
+    }
+
+    #[test]
+    fn an_order_that_is_written_late_keeps_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut a, mut b) = (Orders::new(dir.path(), "a"), Orders::new(dir.path(), "b"));
+        let asked = Asked::now();
+        b.pass_on(Order::Resume, Asked::now()).unwrap();
+        a.pass_on(Order::Pause, asked).unwrap();
+        assert_eq!((a.look().unwrap(), b.look().unwrap()), (vec![Order::Resume], vec![]));
+        // Two orders of one engine keep their order, also if its clock is set back.
+        a.passed_on = Some(i128::from(i64::MAX));
+        a.pass_on(Order::Pause, Asked::now()).unwrap();
+        a.pass_on(Order::Resume, Asked::now()).unwrap();
+        assert_eq!(b.look().unwrap(), [Order::Resume]);
+        // An order that an engine has seen is earlier, also if the clock of another machine is ahead.
+        b.pass_on(Order::Pause, Asked::now()).unwrap();
+        assert_eq!(a.look().unwrap(), [Order::Pause]);
     }
 
     #[test]

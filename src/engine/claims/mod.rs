@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::assess::Policy;
 use super::files::Files;
-use super::orders::{Order, Orders};
+use super::orders::{Asked, Order, Orders};
 use super::registration::Registration;
 use super::state::{Status, VideoId};
 use crate::dataset::scan::VideoFile;
@@ -51,8 +51,8 @@ pub(crate) enum ClaimsRequest {
     Turn(bool, oneshot::Sender<io::Result<(Turn, bool)>>),
     /// This engine no longer ends the run. If the end is done: with an export or without.
     TurnOver(Option<bool>),
-    /// Passes an order on to the other engines.
-    Order(Order),
+    /// Passes an order on to the other engines, with the time when this one got it.
+    Order(Order, Asked),
     /// Give all claims back.
     Leave(oneshot::Sender<()>),
 }

@@ -14,7 +14,7 @@ use super::folder::OutputFolder;
 use super::{ClaimsContext, ClaimsEvent, ClaimsRequest, Stage, item, status};
 use crate::dataset::shown;
 use crate::engine::crash_recovery;
-use crate::engine::orders::{self, Orders};
+use crate::engine::orders::Orders;
 use crate::engine::state::{Status, VideoId};
 use crate::out::errln;
 use crate::protocol::{holder, last_run};
@@ -234,10 +234,9 @@ impl Thread {
                     tracing::warn!("failed to tell other engines that the run has ended: {error}");
                 }
             }
-            ClaimsRequest::Order(order) => {
+            ClaimsRequest::Order(order, asked) => {
                 // The order is written even if no other engine is known: one may just have joined.
-                let ClaimsContext { layout, registration, .. } = &self.folder.context;
-                if let Err(error) = orders::give(&layout.private(), order, Some(registration.id())) {
+                if let Err(error) = self.orders.pass_on(order, asked) {
                     tracing::warn!("failed to pass an order on to other engines: {error}");
                 }
             }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{ClientRequest, Engine, Event, Incoming, Phase, Request, Status, StopSignals, TaskResult, VideoId, ticks};
 use crate::engine::assess;
 use crate::engine::claims::{ClaimsEvent, ClaimsRequest, stage};
-use crate::engine::orders::Order;
+use crate::engine::orders::{Asked, Order};
 use crate::engine::patterns::Patterns;
 use crate::engine::state::State;
 use crate::out::count;
@@ -136,7 +136,7 @@ impl Engine {
             Request::Redo(ids) => Order::Redo(names(ids)),
             _ => return,
         };
-        self.plan.claims.tell(ClaimsRequest::Order(order));
+        self.plan.claims.tell(ClaimsRequest::Order(order, Asked::now()));
     }
 
     /// Tells the claims which videos have changed.

@@ -8,9 +8,7 @@ use super::{
 };
 use crate::dataset::shown_bytes;
 use crate::engine::background_tasks::{Cancel, TaskContext};
-use crate::engine::claims::ClaimsRequest;
 use crate::engine::inspector::InspectRequest;
-use crate::engine::orders::Order;
 use crate::engine::state::VideoId;
 use crate::engine::work;
 use crate::export::Outcome;
@@ -173,9 +171,10 @@ impl Engine {
 
     fn exclude(&mut self, videos: Vec<VideoId>, undo: bool, reply: Reply) {
         let names: Vec<VideoName> = videos.iter().filter_map(|id| self.name(*id)).collect();
+        let engine = self.plan.engine.clone();
         // The list is written before it takes effect, so that an engine that is killed does not forget it.
         self.run_in_background(move |task_context| {
-            let written = task_context.exclude(&names, undo).map_err(|error| format!("{error:#}"));
+            let written = task_context.exclude(&names, undo, engine).map_err(|error| format!("{error:#}"));
             TaskResult::Excluded { reply, videos, names, undo, written }
         });
     }
@@ -242,7 +241,6 @@ impl Engine {
                 self.reply(Reply { command: request.in_words(), client }, Err(why));
             }
             TaskResult::Excluded { reply, undo, written: Ok(()), videos, names } => {
-                self.plan.claims.tell(ClaimsRequest::Order(Order::Exclude { videos: names.clone(), undo }));
                 self.dataset.exclude(names.clone(), undo);
                 let all = videos.len();
                 let is_running =
