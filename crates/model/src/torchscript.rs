@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use reeldeck_common::digest::sha256;
+use reeldeck_common::error::ErrorKind;
 use reeldeck_common::recipe::TorchScript;
 use tch::{CModule, Kind, Tensor};
 
@@ -16,7 +17,7 @@ use crate::rows::Rows;
 /// Loads the module of a recipe. `file` replaces the path in the recipe.
 ///
 /// # Errors
-/// When the file is unreadable or not the pinned one, memory runs out, or libtorch fails.
+/// When the file is unreadable or not the pinned one, it fails for a clip, memory runs out, or libtorch fails.
 pub(crate) fn load(
     model: &TorchScript,
     file: Option<(&Path, &str)>,
@@ -39,7 +40,9 @@ pub(crate) fn load(
         module.to(setup.device, kind, false);
     }
     let input = Input::new(setup.transform, setup.device)?;
-    Ok(Box::new(Module { module, path, input, kind, length: setup.length as i64, width: model.width as i64 }))
+    let module = Module { module, path, input, kind, length: setup.length as i64, width: model.width as i64 };
+    module.try_clip()?;
+    Ok(Box::new(module))
 }
 
 /// A module on a device.
@@ -53,6 +56,24 @@ struct Module {
     length: i64,
     /// Channels of the result.
     width: i64,
+}
+
+impl Module {
+    /// Runs a black clip, so that a module that fails for every clip fails here, and not with each video.
+    fn try_clip(&self) -> Result<(), ModelError> {
+        let bytes = self.length * self.input.frame_bytes() as i64;
+        let black = Tensor::f_zeros([bytes], (Kind::Uint8, self.input.device()))?;
+        let rows = self.frames(&black).and_then(|frames| self.clips(frames));
+        rows.map(drop).map_err(|error| match (error.kind(), &error) {
+            // The cause comes last, after the stack of the module.
+            (ErrorKind::Internal, ModelError::Torch(torch)) => {
+                let text = torch.to_string();
+                let cause = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+                ModelError::WrongModule { path: self.path.clone(), problem: format!("fails for a black clip: {cause}") }
+            }
+            _ => error,
+        })
+    }
 }
 
 impl Backbone for Module {
