@@ -2,15 +2,17 @@
 //!
 //! It is removed before the first file of an export changes, and written last. An export that has it is complete.
 
+use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 use reeldeck_common::atomic;
 use reeldeck_common::feature::CheckpointId;
+use reeldeck_common::open;
 use reeldeck_common::recipe::{Placement, Recipe};
 use reeldeck_common::video::VideoName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ExportJob, ExportSpec, ExportedVideo, Inventory};
 use crate::format::{Axes, Format};
@@ -119,6 +121,25 @@ struct Same<'a> {
 struct Missing<'a> {
     video: &'a VideoName,
     why: &'a str,
+}
+
+/// Whether the export in a folder has none or not all of these videos.
+pub(crate) fn lacks(folder: &Path, videos: &[VideoName]) -> bool {
+    #[derive(Deserialize)]
+    struct Exported {
+        videos: Vec<One>,
+        same: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    struct One {
+        video: VideoName,
+    }
+    let read =
+        || -> io::Result<Exported> { Ok(serde_json::from_reader(BufReader::new(open::regular(&folder.join(FILE))?))?) };
+    // A file that cannot be read is written again with the export.
+    let Ok(Exported { videos: own, same }) = read() else { return true };
+    let exported: HashSet<&VideoName> = own.iter().chain(&same).map(|one| &one.video).collect();
+    videos.iter().any(|video| !exported.contains(video))
 }
 
 impl Description<'_> {

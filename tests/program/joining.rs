@@ -73,6 +73,29 @@ fn engines_share_the_videos_and_export_once() {
 }
 
 #[test]
+fn an_engine_with_more_videos_exports_them_again() {
+    let bench = bench(2, "until go ok");
+    let first = engine(&bench);
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    bench.video("B/v_new.mp4", "until later ok");
+    let second = engine(&bench);
+    wait_for("the second works", || begun(&bench).contains_key("B/v_new.mp4"));
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = Ran::of(first.wait_with_output().unwrap());
+    assert!(ran.code == 0 && ran.stdout.contains("2 done"), "{ran:?}");
+    let list = || fs::read_to_string(bench.export("hacs_data.txt")).unwrap();
+    assert_eq!(list().lines().count(), 2);
+    fs::write(bench.path("later"), "").unwrap();
+    let ran = Ran::of(second.wait_with_output().unwrap());
+    assert!(
+        ran.code == 0 && ran.stdout.contains("3 done") && ran.stderr.contains("has exported fewer videos"),
+        "{ran:?}"
+    );
+    assert!(list().contains("B/v_new.mp4"), "{}", list());
+    assert_nothing_is_left(&bench);
+}
+
+#[test]
 fn the_videos_of_a_killed_engine_are_taken_over() {
     let bench = bench(24, "slow 150");
     let mut first = engine(&bench);

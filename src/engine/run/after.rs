@@ -5,13 +5,32 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ClientRequest, Engine, Event, Format, Phase, Request, StopSignals, ticks};
-use crate::export::Outcome;
+use reeldeck_claims::Turn;
+use reeldeck_common::video::VideoName;
+
+use super::{ClientRequest, Engine, Event, Format, Phase, Request, Status, StopSignals, ticks};
+use crate::export::pickle::PAIR;
+use crate::export::{Outcome, dataset};
+use crate::out::errln;
 
 impl Engine {
     /// Waits for a user to start the next run.
     pub(crate) fn end_run(&mut self) {
         self.handle(Event::RunEnded);
+    }
+
+    /// Whether this engine exports: it is its turn, or another engine has exported a shorter list of videos.
+    pub(crate) async fn exports_after(&self, turn: Turn) -> bool {
+        if turn != Turn::Done {
+            return turn == Turn::Mine;
+        }
+        let done = self.state.videos.iter_enumerated().filter(|(_, video)| matches!(video.status, Status::Done { .. }));
+        let done: Vec<VideoName> = done.filter_map(|(id, _)| self.name(id)).collect();
+        let folder = PAIR.folder(&self.plan.layout);
+        let lacks = tokio::task::spawn_blocking(move || dataset::lacks(&folder, &done)).await.unwrap_or(true);
+        let what = if lacks { "fewer videos; this one exports again" } else { "the videos" };
+        errln!("note: another engine has exported {what}");
+        lacks
     }
 
     /// Exports at the end of a run. Returns none where the export was stopped. Clients may start another run meanwhile.

@@ -306,7 +306,11 @@ impl Session {
         }
         let wanted = self.options.export && self.settings.limit.is_none();
         if self.options.wait {
-            if wanted && engine.has_new() && engine.take_turn(true, signals, clients).await == Some(Turn::Mine) {
+            if wanted
+                && engine.has_new()
+                && let Some(turn) = engine.take_turn(true, signals, clients).await
+                && engine.exports_after(turn).await
+            {
                 // An event reports the result. The next run does not wait for it.
                 let _ = engine.export(vec![Format::Pkl]);
                 engine.turn_over(Some(true));
@@ -315,10 +319,7 @@ impl Session {
         }
         let mut missed = 0;
         let Some(turn) = engine.take_turn(wanted, signals, clients).await else { return Ok(None) };
-        if turn == Turn::Done && wanted && engine.state().counts().done > 0 {
-            errln!("note: another engine has exported the videos");
-        }
-        let exports = wanted && turn == Turn::Mine && engine.state().counts().done > 0;
+        let exports = wanted && engine.state().counts().done > 0 && engine.exports_after(turn).await;
         if exports {
             let done = engine.done();
             let exported = engine.export_at_end(&[Format::Pkl], signals, clients).await;
