@@ -158,14 +158,11 @@ impl<C: Fn(String)> WriterThread<C> {
         if self.lines.is_empty() {
             return Ok(());
         }
+        if sync {
+            self.close_removed();
+        }
         if self.journal.is_none() {
-            // The folders above are not created: without them the output folder is gone, and nothing must take its place.
-            if let Some(folder) = self.path.parent()
-                && let Err(error) = fs::create_dir(folder)
-                && error.kind() != io::ErrorKind::AlreadyExists
-            {
-                return Err(error);
-            }
+            self.path.parent().map_or(Ok(()), |folder| self.layout.create_private(folder))?;
             self.journal = Some(reeldeck_common::open::append(&self.path)?);
         }
         if let Some(journal) = &mut self.journal {
@@ -221,11 +218,15 @@ impl<C: Fn(String)> WriterThread<C> {
         let _ = check_inside(&path, video).and_then(|()| fs::remove_file(path));
     }
 
-    fn try_again(&mut self) {
-        // The file may be that of a folder that was removed.
+    /// Closes a journal that was removed. The next line creates it again.
+    fn close_removed(&mut self) {
         if fs::metadata(&self.path).is_err_and(|error| is_absent(&error)) {
             self.journal = None;
         }
+    }
+
+    fn try_again(&mut self) {
+        self.close_removed();
         for record in std::mem::take(&mut self.unwritten) {
             self.record(record);
         }

@@ -187,14 +187,14 @@ impl Registration {
         let _ = fs::remove_file(&held.path);
     }
 
-    /// Writes a heartbeat. Creates the file if another engine has removed it, but not its folder.
+    /// Writes a heartbeat. Creates the file if it was removed, but not its folder. Returns whether it was.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub(crate) fn beat(&self) -> io::Result<()> {
+    /// When it cannot be written, or its folder was removed.
+    pub(crate) fn beat(&self) -> io::Result<bool> {
         let mut held = self.held();
         if held.ended {
-            return Ok(());
+            return Ok(false);
         }
         held.holder.counter += 1;
         held.holder.heartbeat = clock::now();
@@ -203,10 +203,12 @@ impl Registration {
             held.holder.report = report;
         }
         // With many engines, each file operation of a heartbeat counts. An error leaves open whether the file is there.
-        if held.holder.counter.is_multiple_of(2) && fs::metadata(&held.path).is_err_and(|error| is_absent(&error)) {
+        let was_removed =
+            held.holder.counter.is_multiple_of(2) && fs::metadata(&held.path).is_err_and(|error| is_absent(&error));
+        if was_removed {
             held.reopen()?;
         }
-        write_holder(&held.file, &held.holder)
+        write_holder(&held.file, &held.holder).map(|()| was_removed)
     }
 
     /// Tells clients where the engine listens.
@@ -227,7 +229,7 @@ impl Registration {
         let mut held = self.held();
         (held.holder.videos, held.holder.terms) = (videos.to_vec(), terms.to_owned());
         drop(held);
-        self.beat()
+        self.beat().map(drop)
     }
 
     /// What this engine has written.

@@ -36,7 +36,7 @@ fn engines(bench: &Bench) -> usize {
 
 fn assert_nothing_is_left(bench: &Bench) {
     assert!(!bench.path("out/.reeldeck/claims").exists(), "claims are left");
-    assert_eq!(fs::read_dir(bench.path("out/.reeldeck/engines")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(bench.path("out/.reeldeck/engines")).map_or(0, Iterator::count), 0);
     let features = bench.files("features");
     assert!(features.iter().all(|name| !name.contains("reeldeck-tmp")), "{features:?}");
 }
@@ -190,6 +190,53 @@ fn killed_engines_and_workers_lose_nothing() {
 #[ignore = "takes minutes"]
 fn a_hundred_kills_lose_nothing() {
     kills(100);
+}
+
+#[test]
+fn runs_whose_private_folders_are_removed_end_with_each_result_once() {
+    std::thread::scope(|scope| {
+        for engines in [1, 2] {
+            for removed in ["", "claims", "engines", "runs"] {
+                scope.spawn(move || remove_while_engines_run(removed, engines));
+            }
+        }
+    });
+}
+
+/// Removes a folder below the private folder while engines hold some of the videos.
+fn remove_while_engines_run(removed: &str, engines: usize) {
+    let bench = bench(200, "until go");
+    let mut first = engine(&bench);
+    wait_for("the first has claimed videos", || claims(&bench) > 0);
+    let mut all = vec![];
+    if engines == 2 {
+        all.push(engine(&bench));
+        wait_for("both have begun", || self::engines(&bench) == 2);
+    }
+    fs::remove_dir_all(bench.path("out/.reeldeck").join(removed)).unwrap();
+    fs::write(bench.path("go"), "").unwrap();
+    let case = format!("{engines} engines, .reeldeck/{removed}");
+    let mut codes = vec![];
+    wait_for(&case, || {
+        codes = [&mut first].into_iter().chain(&mut all).map(|run| run.try_wait().unwrap()).collect();
+        codes.iter().all(Option::is_some)
+    });
+    let ran: Vec<Ran> = [first].into_iter().chain(all).map(|run| Ran::of(run.wait_with_output().unwrap())).collect();
+    assert!(ran.iter().all(|ran| ran.code == 0 && ran.stdout.contains("200 done")), "{case}: {ran:?}");
+    assert_eq!((bench.files("features").len(), bench.files("failures").len()), (200, 0), "{case}");
+    let begun = begun(&bench);
+    assert!(begun.values().all(|times| *times == 1), "{case}: {begun:?}");
+    let exported = ran.iter().filter(|ran| !ran.stderr.contains("another engine has exported")).count();
+    assert_eq!(exported, 1, "{case}: {ran:?}");
+    assert!(bench.export("result.pkl").exists(), "{case}");
+    assert_nothing_is_left(&bench);
+}
+
+/// The number of buckets that are claimed.
+fn claims(bench: &Bench) -> usize {
+    let sets = fs::read_dir(bench.path("out/.reeldeck/claims")).into_iter().flatten().flatten();
+    let names = sets.flat_map(|set| fs::read_dir(set.path()).into_iter().flatten().flatten());
+    names.filter(|entry| entry.file_name().len() == 3).count()
 }
 
 #[test]

@@ -59,12 +59,12 @@ pub trait Folder {
     /// # Errors
     /// When it exists and cannot be removed.
     fn remove(&mut self, name: &str) -> io::Result<()>;
-    /// Writes this engine's heartbeat with this counter.
+    /// Writes this engine's heartbeat with this counter. Returns whether the heartbeat file was removed since the last one.
     ///
     /// # Errors
     /// When it cannot be written.
-    fn beat(&mut self, counter: u64) -> io::Result<()>;
-    /// The heartbeat of another engine.
+    fn beat(&mut self, counter: u64) -> io::Result<bool>;
+    /// The heartbeat of an engine.
     ///
     /// # Errors
     /// When it exists and cannot be read.

@@ -77,6 +77,20 @@ impl Layout {
     pub fn private(&self) -> PathBuf {
         self.out.join(".reeldeck")
     }
+
+    /// Creates a folder in the private folder, and the private folder if only that was removed. Without the features, the output
+    /// folder is gone, and nothing must take its place.
+    ///
+    /// # Errors
+    /// When the features are gone too, or a folder cannot be created.
+    pub fn create_private(&self, folder: &Path) -> io::Result<()> {
+        if !self.private().is_dir() {
+            let features = self.features();
+            fs::metadata(&features)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", features.display())))?;
+        }
+        fs::create_dir_all(folder)
+    }
 }
 
 /// The log file of this name in the private folder.

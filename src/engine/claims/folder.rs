@@ -31,13 +31,7 @@ impl Folder for OutputFolder {
     fn create(&mut self, name: &str, text: &str) -> io::Result<bool> {
         match self.disk.create(name, text) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // The folders above are not created: without them the output folder is gone, and nothing must take its place.
-                for folder in self.path.parent().into_iter().chain([self.path.as_path()]) {
-                    match fs::create_dir(folder) {
-                        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                        _ => {}
-                    }
-                }
+                self.context.layout.create_private(&self.path)?;
                 self.disk.create(name, text)
             }
             created => created,
@@ -60,8 +54,15 @@ impl Folder for OutputFolder {
         self.disk.remove(name)
     }
 
-    fn beat(&mut self, _counter: u64) -> io::Result<()> {
-        self.context.registration.beat()
+    fn beat(&mut self, _counter: u64) -> io::Result<bool> {
+        let ClaimsContext { layout, registration, .. } = &self.context;
+        match registration.beat() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                layout.create_private(&holder::folder(&layout.private()))?;
+                registration.renew().map(|()| true)
+            }
+            written => written,
+        }
     }
 
     fn pulse(&mut self, engine: &str) -> io::Result<Pulse> {

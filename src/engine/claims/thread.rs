@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use reeldeck_claims::{BEAT, Change, Claimer, Load, Video};
+use reeldeck_claims::{BEAT, Change, Claimer, Folder, Load, Video};
 use reeldeck_common::video::printable;
 use tokio::sync::mpsc as tokio_mpsc;
 
@@ -85,7 +85,7 @@ impl Thread {
         }
         if !self.joined && now >= self.next_beat {
             // The hold of the run handles a missing or full disk.
-            let _ = self.folder.context.registration.beat();
+            let _ = self.folder.beat(0);
             self.follow(now);
             self.next_beat = now + BEAT;
         }

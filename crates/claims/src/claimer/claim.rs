@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::io;
 
 use super::{Change, Claimer, Load, Place, Video};
+use crate::BEAT;
 use crate::folder::Folder;
 use crate::names::{self, Stage};
 
@@ -13,6 +14,7 @@ const FRESH: u64 = 2_000;
 impl Claimer {
     /// Claims as many videos as the engine wants.
     pub(super) fn claim(&mut self, folder: &mut impl Folder, now: u64, load: Load) -> io::Result<()> {
+        self.claims_more = false;
         if self.exhausted
             || self.places[Place::Open as usize] == 0
             || (self.waiting() >= load.want && self.urgent.is_empty())
@@ -21,6 +23,9 @@ impl Claimer {
         }
         if self.board_at.is_none_or(|at| now.saturating_sub(at) > FRESH) {
             self.sync(folder, now)?;
+        }
+        if self.must_wait(now) {
+            return Ok(());
         }
         let mut free = self.candidates();
         let engines = self.board.engines.len().max(1);
@@ -45,7 +50,16 @@ impl Claimer {
             new.extend(self.claim_bucket(folder, bucket, singly, want)?);
         }
         self.urgent.clear();
+        let (waiting, has_new) = (self.waiting(), !new.is_empty());
         self.grant_new(folder, now, new, want)?;
+        if self.must_wait(now) {
+            return Ok(());
+        }
+        // The output folder had the results of all of them.
+        self.claims_more = has_new && self.waiting() == waiting;
+        if self.claims_more {
+            return Ok(());
+        }
         if self.waiting() < want {
             self.take_over(folder, now, want)?;
         }
@@ -54,6 +68,11 @@ impl Claimer {
         }
         self.exhausted = self.waiting() < want;
         Ok(())
+    }
+
+    /// Whether other engines may still have to create their claims again, because the folder was removed.
+    fn must_wait(&self, now: u64) -> bool {
+        self.was_removed_within(BEAT + FRESH, now)
     }
 
     /// The buckets that can be claimed, the most expensive first, and then in the order of their first videos.
@@ -112,11 +131,15 @@ impl Claimer {
     fn grant_new(&mut self, folder: &mut impl Folder, now: u64, new: Vec<(u16, bool)>, want: usize) -> io::Result<()> {
         // An engine that knows no other may not have seen one that has joined since its last listing.
         if !new.is_empty() {
-            let (mine, exhausted) = (self.board.engines.get(&self.me).copied(), self.exhausted);
+            let exhausted = self.exhausted;
             self.read_board(folder, now)?;
-            // Whether this engine still counts as taking part is checked with the next listing.
-            if let Some(idle) = mine {
-                self.board.engines.entry(self.me.clone()).or_insert(idle);
+            if !self.board.engines.contains_key(&self.me) {
+                // The folder was removed. Another engine may create its claims of these buckets again.
+                for (bucket, _) in new {
+                    folder.remove(&names::claim(bucket))?;
+                    self.buckets[usize::from(bucket)].mine = false;
+                }
+                return self.sync(folder, now);
             }
             self.exhausted = exhausted;
         }

@@ -130,6 +130,8 @@ pub struct Claimer {
     board_at: Option<u64>,
     /// The last listing has nothing more to claim.
     exhausted: bool,
+    /// The next step claims more at once.
+    claims_more: bool,
     /// The engine of each claim, by the name of its file, and when the claim was first seen.
     owners: BTreeMap<String, (String, u64)>,
     /// The counters of other engines, and since when they have not changed.
@@ -148,6 +150,8 @@ pub struct Claimer {
     last_step: Option<u64>,
     next_beat: u64,
     next_check: u64,
+    /// When this engine last found its own files removed. Those of other engines may be, too.
+    removed_at: Option<u64>,
     changes: Vec<Change>,
 }
 
@@ -168,6 +172,7 @@ impl Claimer {
             board: Board::default(),
             board_at: None,
             exhausted: false,
+            claims_more: false,
             owners: BTreeMap::new(),
             pulses: BTreeMap::new(),
             joined: false,
@@ -180,6 +185,7 @@ impl Claimer {
             last_step: None,
             next_beat: 0,
             next_check: 0,
+            removed_at: None,
             changes: vec![],
         }
     }
@@ -278,7 +284,7 @@ impl Claimer {
 
     /// When the next step is due if nothing happens before.
     pub fn due(&self) -> u64 {
-        self.next_beat.min(self.next_check)
+        if self.claims_more { 0 } else { self.next_beat.min(self.next_check) }
     }
 
     fn place(&self, video: Video) -> Place {
@@ -287,6 +293,11 @@ impl Claimer {
 
     fn bucket_of(&self, video: Video) -> u16 {
         self.entries.get(video).map_or(0, |entry| bucket(entry.hash))
+    }
+
+    /// Whether this engine has found its own files removed in the last `time` milliseconds.
+    fn was_removed_within(&self, time: u64, now: u64) -> bool {
+        self.removed_at.is_some_and(|at| now.saturating_sub(at) < time)
     }
 
     /// Whether a claim of this engine covers the video.

@@ -33,7 +33,7 @@ impl Claimer {
         folder.create(&names::run(&self.me), "")?;
         (self.joined, self.idle, self.last_step) = (true, false, Some(now));
         self.sync(folder, now)?;
-        self.bury_the_gone(folder)?;
+        self.bury_the_gone(folder, now)?;
         if self.board.engines.len() == 1 {
             // What earlier runs have left.
             self.clean(folder)?;
@@ -112,7 +112,7 @@ impl Claimer {
         folder.remove(&names::idle(&self.me))?;
         self.idle = false;
         self.read_board(folder, now)?;
-        self.bury_the_gone(folder)?;
+        self.bury_the_gone(folder, now)?;
         if self.board.engines.is_empty() {
             self.clean(folder)?;
         }
@@ -156,7 +156,9 @@ impl Claimer {
 
     pub(super) fn beat(&mut self, folder: &mut impl Folder, now: u64) -> io::Result<()> {
         self.counter += 1;
-        folder.beat(self.counter)?;
+        if folder.beat(self.counter)? && self.joined {
+            self.removed_at = Some(now);
+        }
         self.next_beat = now + self.beat_interval();
         Ok(())
     }

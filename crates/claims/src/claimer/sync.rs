@@ -13,7 +13,8 @@ impl Claimer {
     pub(super) fn sync(&mut self, folder: &mut impl Folder, now: u64) -> io::Result<()> {
         self.read_board(folder, now)?;
         if !self.board.engines.contains_key(&self.me) {
-            // Another engine has removed this one as dead, or the folder was emptied.
+            // Another engine has removed this one as dead, or a user has removed the folder. The records of results may be gone.
+            (self.removed_at, self.distrusts) = (Some(now), true);
             self.beat(folder, now)?;
             folder.create(&names::run(&self.me), "")?;
             self.idle = false;
@@ -131,7 +132,7 @@ impl Claimer {
         Ok(())
     }
 
-    /// Reads all claims of this engine, and drops those that another engine has taken over.
+    /// Reads all claims of this engine. Creates those again that were removed, and drops those that another engine has taken over.
     pub(super) fn verify(&mut self, folder: &mut impl Folder) -> io::Result<()> {
         for bucket in self.my_buckets() {
             self.verify_bucket(folder, bucket)?;
@@ -143,18 +144,33 @@ impl Claimer {
     }
 
     fn verify_bucket(&mut self, folder: &mut impl Folder, bucket: u16) -> io::Result<()> {
-        if folder.read(&names::claim(bucket))?.is_none_or(|text| text != self.me) {
-            self.lose(bucket);
+        let (name, seen) = (names::claim(bucket), self.board.seen(bucket));
+        match folder.read(&name)? {
+            Some(owner) if owner == self.me => return Ok(()),
+            None if !seen.open && seen.finished.is_none() && folder.create(&name, &self.me)? => {}
+            _ => {
+                self.lose(bucket);
+                return Ok(());
+            }
         }
-        Ok(())
+        self.board.set(bucket, |of| of.claimed = true);
+        // Other engines may have done everything meanwhile, and the last one removes all files.
+        self.look(folder, &self.videos_in(bucket, Place::Held))
     }
 
     fn verify_single(&mut self, folder: &mut impl Folder, video: Video) -> io::Result<()> {
-        if folder.read(&self.single_name(video))?.is_none_or(|text| text != self.me) {
-            self.singles.remove(&video);
-            self.revoke(vec![video]);
+        let (name, bucket) = (self.single_name(video), self.bucket_of(video));
+        let seen = self.board.seen(bucket);
+        let is_free = !seen.claimed && seen.finished.is_none() && self.is_open(video);
+        match folder.read(&name)? {
+            Some(owner) if owner == self.me => Ok(()),
+            None if is_free && folder.create(&name, &self.me)? => self.look(folder, &[video]),
+            _ => {
+                self.singles.remove(&video);
+                self.revoke(vec![video]);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Drops the claim of a bucket. Videos in progress are finished nevertheless.

@@ -30,12 +30,25 @@ impl Claimer {
     }
 
     fn is_dead(&mut self, folder: &mut impl Folder, engine: &str, now: u64) -> io::Result<bool> {
-        let Pulse::Counter(counter) = folder.pulse(engine)? else { return Ok(true) };
+        let counter = match folder.pulse(engine)? {
+            Pulse::Counter(counter) => counter,
+            // A user may have removed the files of all engines. Those that run write them again.
+            Pulse::Gone if self.is_removed(folder, now)? => 0,
+            Pulse::Gone => return Ok(true),
+        };
         let (last, since) = self.pulses.entry(engine.to_owned()).or_insert((counter, now));
         if *last != counter {
             (*last, *since) = (counter, now);
         }
         Ok(now.saturating_sub(*since) > LEASE)
+    }
+
+    /// Whether this engine's own files were removed a moment ago.
+    fn is_removed(&mut self, folder: &mut impl Folder, now: u64) -> io::Result<bool> {
+        if !self.was_removed_within(LEASE, now) && folder.pulse(&self.me)? == Pulse::Gone {
+            self.removed_at = Some(now);
+        }
+        Ok(self.was_removed_within(LEASE, now))
     }
 
     /// Removes the files of an engine. Its claims are then free.
@@ -51,10 +64,10 @@ impl Claimer {
     }
 
     /// Removes the files of the engines that are known to have ended.
-    pub(super) fn bury_the_gone(&mut self, folder: &mut impl Folder) -> io::Result<()> {
+    pub(super) fn bury_the_gone(&mut self, folder: &mut impl Folder, now: u64) -> io::Result<()> {
         let others: Vec<String> = self.board.engines.keys().filter(|engine| **engine != self.me).cloned().collect();
         for engine in others {
-            if folder.pulse(&engine)? == Pulse::Gone {
+            if folder.pulse(&engine)? == Pulse::Gone && !self.is_removed(folder, now)? {
                 self.bury(folder, &engine)?;
             }
         }

@@ -60,8 +60,8 @@ impl Folder for Faulty {
         self.run(|folder| drop(folder.files.remove(name)))
     }
 
-    fn beat(&mut self, _counter: u64) -> io::Result<()> {
-        self.run(|_| ())
+    fn beat(&mut self, _counter: u64) -> io::Result<bool> {
+        self.run(|_| false)
     }
 
     fn pulse(&mut self, _engine: &str) -> io::Result<Pulse> {

@@ -109,6 +109,12 @@ impl Disk {
         self.results[video].push(version);
     }
 
+    /// A user removes all files except the results.
+    pub fn remove_all(&mut self) {
+        self.files.clear();
+        self.beats.clear();
+    }
+
     pub fn files(&self) -> Vec<&str> {
         self.files.keys().map(String::as_str).filter(|name| self.exists(name)).collect()
     }
@@ -182,16 +188,17 @@ impl Folder for View<'_> {
         Ok(())
     }
 
-    fn beat(&mut self, counter: u64) -> io::Result<()> {
+    fn beat(&mut self, counter: u64) -> io::Result<bool> {
         let mut disk = self.disk.borrow_mut();
         disk.check()?;
         disk.operations.beats += 1;
         let version = disk.version(self.engine, self.now, Some(counter));
         let versions = disk.beats.entry(self.id.clone()).or_default();
+        let was_removed = versions.is_empty();
         let old = versions.iter().rposition(|version| version.seen_from <= self.now).unwrap_or(0);
         versions.drain(..old);
         versions.push(version);
-        Ok(())
+        Ok(was_removed)
     }
 
     fn pulse(&mut self, engine: &str) -> io::Result<Pulse> {

@@ -73,6 +73,34 @@ fn stalls_deaths_clocks_and_late_writes_lose_nothing() {
     }
 }
 
+#[test]
+fn removed_files_are_created_again_and_nothing_is_done_twice() {
+    for (seed, engines, videos) in [(1, 1, 300), (2, 2, 300), (3, 5, 1_000), (4, 10, 1_000)] {
+        let costs = costs(seed, videos);
+        let length = costs.iter().sum::<u64>() / (engines as u64 * 4);
+        for tenth in [1, 3, 5, 7, 9] {
+            let mut world = World::new(seed, 0, costs.clone(), 0.02, vec![Machine::new(4); engines]);
+            world.removals.push_back(length * tenth / 10);
+            let outcome = run(world, videos);
+            let case = format!("{engines} engines, {tenth} tenths: {outcome:?}");
+            assert_eq!((double(&outcome, videos), outcome.left), (0, 0), "{case}");
+            assert!(outcome.ended < length + 200_000, "{case}");
+        }
+    }
+}
+
+#[test]
+fn removed_files_delay_no_run_for_ever_on_a_late_disk() {
+    for seed in 0..8 {
+        let (engines, videos) = (2 + seed as usize, 300);
+        let (mut world, incidents) = troubled(seed, engines, videos);
+        world.removals.extend((1..5).map(|number| number * 60_000));
+        let outcome = run(world, videos);
+        let double = double(&outcome, videos);
+        assert!(double <= 10 * (incidents + 4 * engines) + 10 * engines, "seed {seed}: {double} twice");
+    }
+}
+
 fn sixty_four(videos: usize) {
     let (world, incidents) = troubled(7, 64, videos);
     let outcome = run(world, videos);

@@ -86,6 +86,8 @@ pub struct World {
     machines: Vec<Machine>,
     engines: Vec<Engine>,
     events: BinaryHeap<Reverse<(u64, usize, Kind)>>,
+    /// When a user removes all files except the results.
+    pub removals: VecDeque<u64>,
     mean: f64,
     outcome: Outcome,
 }
@@ -109,7 +111,8 @@ impl World {
         let mean = costs.iter().sum::<u64>() as f64 / costs.len().max(1) as f64;
         let outcome = Outcome::default();
         let events = BinaryHeap::new();
-        Self { disk: RefCell::new(disk), costs, hashes, fails, machines, engines, events, mean, outcome }
+        let removals = VecDeque::new();
+        Self { disk: RefCell::new(disk), costs, hashes, fails, machines, engines, events, removals, mean, outcome }
     }
 
     /// Runs until every engine has left or died.
@@ -118,6 +121,9 @@ impl World {
             self.step_later(i, self.machines[i].start);
         }
         while let Some(Reverse((now, i, kind))) = self.events.pop() {
+            while self.removals.pop_front_if(|at| *at <= now).is_some() {
+                self.disk.borrow_mut().remove_all();
+            }
             let machine = &self.machines[i];
             if self.engines[i].left || machine.dies.is_some_and(|at| at <= now) {
                 continue;
