@@ -243,12 +243,17 @@ impl TaskContext {
         videos.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let Self { layout, recipe, style, owner, .. } = self;
         let job = ExportJob { layout, recipe, videos: &videos, style: *style, owner };
-        let spec = |format: &Format| match *format {
-            Format::Pkl => PAIR,
-            format => ExportSpec { format, output: recipe.main_output(), axes: Axes::Tc, compact: false, half: false },
-        };
-        let specs: Vec<ExportSpec> = formats.iter().map(spec).collect();
+        let specs: Vec<ExportSpec> = formats.iter().map(|format| self.spec(*format)).collect();
         export::export(&job, &specs, progress)
+    }
+
+    /// The export in a format, as a run makes it.
+    pub(crate) fn spec(&self, format: Format) -> ExportSpec {
+        let output = self.recipe.main_output();
+        match format {
+            Format::Pkl => PAIR,
+            format => ExportSpec { format, output, axes: Axes::Tc, compact: false, half: false },
+        }
     }
 
     /// Adds names to the list of excluded videos, or removes them, and tells the other engines. `engine`: this one.

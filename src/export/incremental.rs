@@ -1,6 +1,7 @@
 //! Exports that grow during a run: each finished video is written at once, in formats with one file per video.
 //!
-//! `reeldeck export` keeps these files, removes what does not belong to the dataset any more, and adds `dataset.json`.
+//! The export at the end of the run and `reeldeck export` keep these files, remove what does not belong to the dataset any more, and
+//! add `dataset.json`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

@@ -76,7 +76,8 @@ impl Extractor {
         tolerance: Tolerance,
         progress: &dyn Progress,
     ) -> Result<Reextracted, Failure> {
-        let finding = |text: String| Problem { video: video.clone(), kind: Kind::Again, text };
+        let of = |kind: Kind, text: String| Problem { video: video.clone(), kind, text };
+        let finding = |text: String| of(Kind::Again, text);
         let path = self.folder.join(video.folder()).join(format!("{}.safetensors", video.file()));
         let extracted = match self.extract(video, source, &path, progress)? {
             Ok(()) => Feature::read(&path).map_err(|error| line_of(&error)),
@@ -86,8 +87,11 @@ impl Extractor {
         let _ = fs::remove_file(&path);
         let (anew, stored) = match (extracted, Feature::read(stored)) {
             (Ok(anew), Ok(stored)) => (anew, stored),
-            (Err(why), _) => return Ok(Reextracted::Failed(finding(format!("it cannot be extracted again: {why}")))),
-            (_, Err(error)) => return Ok(Reextracted::Failed(finding(line_of(&error)))),
+            (Err(why), _) => {
+                let text = format!("it cannot be extracted again: {why}; its feature may be right");
+                return Ok(Reextracted::Failed(of(Kind::NotExtracted, text)));
+            }
+            (_, Err(error)) => return Ok(Reextracted::Failed(of(Kind::Unreadable, line_of(&error)))),
         };
         let mut worst: Option<Compared> = None;
         let mut wrong = None;

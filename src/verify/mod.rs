@@ -73,7 +73,9 @@ pub(crate) enum Kind {
     Against,
     /// The reference of the video cannot be compared with.
     NotCompared,
-    /// The values differ from those that were extracted again, or the extraction failed.
+    /// The video cannot be extracted again, so the feature was not compared.
+    NotExtracted,
+    /// The values differ from those that were extracted again.
     Again,
     /// Not an error.
     Note,
@@ -93,6 +95,7 @@ impl Kind {
             Self::Repeated => "repeated",
             Self::Against => "against",
             Self::NotCompared => "not-compared",
+            Self::NotExtracted => "not-extracted",
             Self::Again => "again",
             Self::Note => "note",
         }
@@ -142,9 +145,11 @@ impl Report {
         unique(self.wrong())
     }
 
-    /// The videos to extract again, without duplicates, sorted. A feature that cannot be read or compared may be right.
+    /// The videos to extract again, without duplicates, sorted. A feature that cannot be read, compared or
+    /// extracted again may be right.
     pub(crate) fn to_retry(&self) -> Vec<&VideoName> {
-        unique(self.wrong().filter(|finding| !matches!(finding.kind, Kind::Unreadable | Kind::NotCompared)))
+        let may_be_right = |kind| matches!(kind, Kind::Unreadable | Kind::NotCompared | Kind::NotExtracted);
+        unique(self.wrong().filter(|finding| !may_be_right(finding.kind)))
     }
 }
 

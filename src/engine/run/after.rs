@@ -1,5 +1,6 @@
 //! After a run: its export, and the wait for further requests of clients.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -9,7 +10,6 @@ use reeldeck_claims::Turn;
 use reeldeck_common::video::VideoName;
 
 use super::{ClientRequest, Engine, Event, Format, Phase, Request, Status, StopSignals, ticks};
-use crate::export::pickle::PAIR;
 use crate::export::{Outcome, dataset};
 use crate::out::errln;
 
@@ -19,16 +19,19 @@ impl Engine {
         self.handle(Event::RunEnded);
     }
 
-    /// Whether this engine exports: it is its turn, or another engine has exported a shorter list of videos.
-    pub(crate) async fn exports_after(&self, turn: Turn) -> bool {
+    /// Whether this engine exports in these formats: it is its turn, or the exports of another engine, whose list of videos or
+    /// formats was shorter, lack some.
+    pub(crate) async fn exports_after(&self, turn: Turn, formats: &[Format]) -> bool {
         if turn != Turn::Done {
             return turn == Turn::Mine;
         }
         let done = self.state.videos.iter_enumerated().filter(|(_, video)| matches!(video.status, Status::Done { .. }));
         let done: Vec<VideoName> = done.filter_map(|(id, _)| self.name(id)).collect();
-        let folder = PAIR.folder(&self.plan.layout);
-        let lacks = tokio::task::spawn_blocking(move || dataset::lacks(&folder, &done)).await.unwrap_or(true);
-        let what = if lacks { "fewer videos; this one exports again" } else { "the videos" };
+        let folder = |format: &Format| self.plan.task_context.spec(*format).folder(&self.plan.layout);
+        let folders: Vec<PathBuf> = formats.iter().map(folder).collect();
+        let lacks = move || folders.iter().any(|folder| dataset::lacks(folder, &done));
+        let lacks = tokio::task::spawn_blocking(lacks).await.unwrap_or(true);
+        let what = if lacks { "fewer videos or formats; this one exports again" } else { "the videos" };
         errln!("note: another engine has exported {what}");
         lacks
     }

@@ -305,24 +305,28 @@ impl Session {
             return Ok(Some(interrupted()));
         }
         let wanted = self.options.export && self.settings.limit.is_none();
+        let formats: Vec<Format> = [Format::Pkl].into_iter().chain(self.settings.live.iter().copied()).collect();
         if self.options.wait {
             if wanted
                 && engine.has_new()
                 && let Some(turn) = engine.take_turn(true, signals, clients).await
-                && engine.exports_after(turn).await
+                && engine.exports_after(turn, &formats).await
             {
                 // An event reports the result. The next run does not wait for it.
-                let _ = engine.export(vec![Format::Pkl]);
+                let _ = engine.export(formats);
                 engine.turn_over(Some(true));
             }
             return Ok(Some(exit(&engine.state().counts(), engine.refused(), gaps)));
         }
-        let mut missed = 0;
+        let mut missed = match live {
+            Some(live) => tokio::task::spawn_blocking(move || live.finish_pending()).await.unwrap_or_default(),
+            None => 0,
+        };
         let Some(turn) = engine.take_turn(wanted, signals, clients).await else { return Ok(None) };
-        let exports = wanted && engine.state().counts().done > 0 && engine.exports_after(turn).await;
+        let exports = wanted && engine.state().counts().done > 0 && engine.exports_after(turn, &formats).await;
         if exports {
             let done = engine.done();
-            let exported = engine.export_at_end(&[Format::Pkl], signals, clients).await;
+            let exported = engine.export_at_end(&formats, signals, clients).await;
             // Videos that were done during the export must be exported too.
             if !engine.state().is_over() || engine.done() > done {
                 engine.turn_over(None);
@@ -341,9 +345,6 @@ impl Session {
         }
         if turn == Turn::Mine {
             engine.turn_over(Some(exports));
-        }
-        if let Some(live) = live {
-            missed += tokio::task::spawn_blocking(move || live.finish_pending()).await.unwrap_or_default();
         }
         let (counts, refused) = (engine.state().counts(), engine.refused());
         self.reporter.ended(self, &counts, refused, gaps, &engine.state().unreadable(MAX_NAMED));

@@ -2,7 +2,7 @@
 
 use super::Step;
 use crate::engine::event::{Effect, Notice};
-use crate::engine::state::{Assignment, Phase, Progress, Status, VideoId, WorkerId, WorkerStatus};
+use crate::engine::state::{Assignment, Phase, Progress, Status, VideoId, Worker, WorkerId, WorkerStatus};
 
 impl Step<'_> {
     pub(super) fn assign_all(&mut self) {
@@ -21,7 +21,8 @@ impl Step<'_> {
 
     /// Suspects come after all other videos, because a suspect may take the machine down again.
     fn assign_one(&mut self, id: WorkerId) -> bool {
-        let ready = self.state.workers.iter().filter(|w| w.status == WorkerStatus::Ready).count();
+        let works = |w: &&Worker| matches!(w.status, WorkerStatus::Ready | WorkerStatus::Starting);
+        let workers = self.state.workers.iter().filter(works).count();
         let Some(worker) = self.state.workers.get_mut(id) else { return false };
         if worker.status != WorkerStatus::Ready || worker.kill_reason.is_some() || worker.is_isolated() {
             return false;
@@ -31,7 +32,7 @@ impl Step<'_> {
             return false;
         }
         // The last place is for decoding ahead. Near the end, a video waits for the worker that is free first.
-        if held > 0 && held + 1 == capacity && self.state.queue.normal_len() < ready {
+        if held > 0 && held + 1 == capacity && self.state.queue.normal_len() < workers {
             return false;
         }
         if let Some(video) = self.state.queue.pop_normal() {

@@ -28,6 +28,18 @@ fn videos_are_assigned_in_turns_and_the_last_ones_go_to_free_workers() {
 }
 
 #[test]
+fn the_last_videos_wait_for_workers_that_load_the_model() {
+    let mut run = super::loading(2, 2, 2);
+    run.ready(0);
+    assert_eq!(run.assignments(0), [0], "the other worker gets the second one");
+    run.ready(1);
+    assert_eq!(run.assignments(1), [1]);
+    let mut run = super::loading(3, 2, 2);
+    run.ready(0);
+    assert_eq!(run.assignments(0), [0, 1]);
+}
+
+#[test]
 fn suspects_run_alone_in_their_worker_after_all_other_videos() {
     let mut run = super::run(6, 2, 2, |work| work.videos[VideoId(3)].suspect = true);
     assert_eq!((run.assignments(0), run.assignments(1)), (vec![0, 1], vec![2, 4]));

@@ -28,6 +28,17 @@ struct Run {
 }
 
 fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Work)) -> Run {
+    let mut run = started(videos, workers, capacity, set);
+    (0..workers).for_each(|worker| drop(run.ready(worker)));
+    run
+}
+
+/// A run whose workers load their models.
+fn loading(videos: usize, workers: usize, capacity: usize) -> Run {
+    started(videos, workers, capacity, |_| {})
+}
+
+fn started(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Work)) -> Run {
     let stamp = SourceStamp { size: 1000, mtime_ns: 0 };
     let file = |i| VideoFile { name: VideoName::new(&format!("A/v_{i}.mp4")).unwrap(), stamp };
     let mut work = Work {
@@ -41,7 +52,6 @@ fn run(videos: usize, workers: usize, capacity: usize, set: impl FnOnce(&mut Wor
     let state = State::new(work, slots, rules);
     let mut run = Run { state, now: 0, disk_hangs: false, unreleased: vec![] };
     run.event(Event::EngineStarted);
-    (0..workers).for_each(|worker| drop(run.ready(worker)));
     run
 }
 
