@@ -171,6 +171,18 @@ impl Default for BatchSection {
     }
 }
 
+/// The most threads of a worker.
+pub(super) const MAX_THREADS: f64 = 1024.0;
+
+/// The most clips per forward pass.
+pub(super) const MAX_BATCH: f64 = 1024.0;
+
+/// Checks the range of a number.
+pub(super) fn within(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
+    let fits = (least..=most).contains(&value);
+    if fits { Ok(()) } else { Err(format!("{key} = {value}: must be {least} to {most}")) }
+}
+
 impl Config {
     /// Checks the values. Returns the extensions in lower case.
     pub(super) fn check(&self) -> Result<Vec<String>, String> {
@@ -196,15 +208,11 @@ impl Config {
             return Err(format!("manifest.prefix = {:?}: must be the beginning of a file name", self.manifest.prefix));
         }
         let Self { worker: w, limits: l, batch: b, .. } = self;
-        let within = |key: &str, value: f64, least: f64, most: f64| {
-            let fits = (least..=most).contains(&value);
-            if fits { Ok(()) } else { Err(format!("{key} = {value}: must be {least} to {most}")) }
-        };
         within("manifest.tolerance_s", self.manifest.tolerance_s, 0.0, 1e9)?;
-        within("worker.threads", w.threads as f64, 0.0, 1024.0)?;
+        within("worker.threads", w.threads as f64, 0.0, MAX_THREADS)?;
         within("worker.decoders", w.decoders as f64, 0.0, 256.0)?;
         within("worker.prefetch_frames", w.prefetch_frames as f64, 0.0, 10_000.0)?;
-        within("worker.batch", w.batch as f64, 0.0, 1024.0)?;
+        within("worker.batch", w.batch as f64, 0.0, MAX_BATCH)?;
         within("cuda.nvdec_streams", self.cuda.nvdec_streams as f64, 0.0, 64.0)?;
         within("worker.stall_timeout_s", w.stall_timeout_s as f64, 1.0, 86_400.0)?;
         within("engine.linger_s", self.engine.linger_s as f64, 0.0, 86_400.0)?;

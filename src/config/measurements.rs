@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::bounded;
@@ -13,7 +14,10 @@ use reeldeck_common::machine::processor;
 use reeldeck_common::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
+use super::file::{MAX_BATCH, MAX_THREADS, within};
+use crate::dataset::shown;
 use crate::fetch;
+use crate::out::errln;
 
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -55,16 +59,31 @@ pub(crate) fn algorithms() -> Option<PathBuf> {
 }
 
 impl Measurements {
-    /// Reads the file. A file that does not exist or has another form counts as empty.
+    /// Reads the file. A file that does not exist counts as empty, and also, with a note, one that has another form or numbers
+    /// that a configuration may not have.
     ///
     /// # Errors
     /// When it exists and cannot be read. Taken as empty, it would be overwritten.
     pub(crate) fn read(file: &Path) -> io::Result<Self> {
         match bounded::read(file, MAX_BYTES) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+            Ok(bytes) => Ok(Self::parse(&bytes).unwrap_or_else(|why| {
+                // A run reads it more than once.
+                static NOTED: Once = Once::new();
+                NOTED.call_once(|| errln!("note: {} is ignored: {why}; `reeldeck tune` writes it again", shown(file)));
+                Self::default()
+            })),
             Err(error) if is_absent(&error) => Ok(Self::default()),
             Err(error) => Err(error),
         }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        for one in read.0.values().flatten() {
+            within("threads", one.threads as f64, 1.0, MAX_THREADS)?;
+            within("batch", one.batch as f64, 1.0, MAX_BATCH)?;
+        }
+        Ok(read)
     }
 
     /// Writes the file, and creates its folder.
@@ -86,8 +105,12 @@ impl Measurements {
 
     /// The fastest measurement with this number of workers.
     pub(crate) fn fastest(&self, key: &str, workers: usize) -> Option<Measurement> {
-        let usable = |one: &&Measurement| one.workers == workers && one.threads > 0 && one.batch > 0;
-        self.0.get(key)?.iter().filter(usable).copied().max_by(|a, b| a.clips_per_s.total_cmp(&b.clips_per_s))
+        self.0
+            .get(key)?
+            .iter()
+            .filter(|one| one.workers == workers)
+            .copied()
+            .max_by(|a, b| a.clips_per_s.total_cmp(&b.clips_per_s))
     }
 }
 
@@ -124,6 +147,11 @@ mod tests {
         assert_eq!(read.fastest(&key, 3), None);
         fs::write(&file, "{\"k\": 1}").unwrap();
         assert_eq!(Measurements::read(&file).unwrap(), Measurements::default());
+        for (threads, batch) in [(1025, 2), (0, 2), (2, 1025), (2, 0)] {
+            measurements.insert(key.clone(), vec![measured(1, threads, batch, 3.0)]);
+            measurements.write(&file).unwrap();
+            assert_eq!(Measurements::read(&file).unwrap(), Measurements::default(), "{threads} threads, batch {batch}");
+        }
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&file, &file).unwrap();
         assert!(Measurements::read(&file).is_err(), "a link to itself cannot be read");
