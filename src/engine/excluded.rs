@@ -8,6 +8,9 @@ use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::bounded;
 use reeldeck_common::video::VideoName;
 
+use crate::dataset::shown;
+use crate::out::count;
+
 use super::orders::{self, Order};
 
 /// The largest list that is read, in bytes.
@@ -23,15 +26,34 @@ pub(crate) fn path(private: &Path) -> PathBuf {
 /// # Errors
 /// When the list exists and cannot be read: a run must not extract excluded videos.
 pub(crate) fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
+    Ok(lines(private)?.iter().filter_map(|line| VideoName::new(line).ok()).collect())
+}
+
+/// What to tell users if the list has lines that exclude nothing. `None` if all of them name videos.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn unknown(private: &Path, is_known: impl Fn(&VideoName) -> bool) -> io::Result<Option<String>> {
+    let mut unknown = lines(private)?;
+    unknown.retain(|line| !VideoName::new(line).is_ok_and(|name| is_known(&name)));
+    Ok(unknown.first().map(|first| {
+        let (list, lines) = (shown(&path(private)), count(unknown.len(), "line", "lines"));
+        format!("{lines} in {list} that name no video, such as {}; write CLASS/FILE", shown(Path::new(first)))
+    }))
+}
+
+/// The lines that are not empty, without spaces at the end and without `./` at the beginning.
+fn lines(private: &Path) -> io::Result<Vec<String>> {
     let bytes = match bounded::read(&path(private), MAX_BYTES) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
         Err(error) => return Err(error),
     };
     let text = String::from_utf8_lossy(&bytes);
     // An editor may have written a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    Ok(text.lines().filter_map(|line| VideoName::new(line).ok()).collect())
+    let lines = text.lines().map(|line| line.trim_end().trim_start_matches("./"));
+    Ok(lines.filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect())
 }
 
 /// Adds names to the list, or removes them. Changes by other engines are kept. Gives the order to all engines but `engine`,
@@ -93,6 +115,12 @@ mod tests {
         assert_eq!(std::fs::read_to_string(path(dir.path())).unwrap(), "A/1\nB c/v é.mp4\n");
         std::fs::write(path(dir.path()), "\u{feff}A/1\n\n../x\n/nonsense\n").unwrap();
         assert_eq!(read(dir.path()).unwrap().len(), 1);
+        std::fs::write(path(dir.path()), "A/1 \t\r\n./A/2\nA/3 x\n../x\n").unwrap();
+        assert_eq!(read(dir.path()).unwrap(), ["A/1", "A/2", "A/3 x"].map(|n| VideoName::new(n).unwrap()).into());
+        let note = unknown(dir.path(), |name| name.as_str() < "A/3").unwrap().unwrap();
+        assert!(note.starts_with("2 lines in ") && note.contains("such as A/3 x"), "{note}");
+        std::fs::write(path(dir.path()), "A/1\n").unwrap();
+        assert_eq!(unknown(dir.path(), |_| true).unwrap(), None);
         std::fs::remove_file(path(dir.path())).unwrap();
         std::fs::create_dir(path(dir.path())).unwrap();
         assert!(read(dir.path()).is_err());

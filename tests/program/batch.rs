@@ -10,6 +10,21 @@ fn names(names: &[&str]) -> std::collections::BTreeSet<String> {
 }
 
 #[test]
+fn a_list_of_excluded_videos_that_was_edited_applies_and_unknown_names_are_noted() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok"), ("A/v_3.mp4", "ok")]);
+    let away = serde_json::json!({"annotations": [], "subset": "testing", "duration": 1});
+    let manifest = serde_json::json!({"database": {"away": away}});
+    fs::write(bench.path("list.json"), manifest.to_string()).unwrap();
+    fs::create_dir_all(bench.path("out/.reeldeck")).unwrap();
+    fs::write(bench.path("out/.reeldeck/excluded"), "A/v_1.mp4 \t\n./A/v_2.mp4\nA/v_away.mp4\nA/v_4.mp4\nv_3\n")
+        .unwrap();
+    let ran = bench.run(&["--batch", "--manifest", "list.json"]);
+    assert!(ran.stdout.contains("1 done") && bench.files("features").len() == 1, "{ran:?}");
+    assert!(ran.stderr.contains("note: 2 lines in ") && ran.stderr.contains("such as A/v_4.mp4"), "{ran:?}");
+    assert_eq!(ran.stderr.matches("name no video").count(), 1, "{ran:?}");
+}
+
+#[test]
 fn healthy_videos_are_done_broken_ones_fail_and_none_runs_twice() {
     let bench = Bench::new(&[
         ("A/v_1.mp4", "ok"),

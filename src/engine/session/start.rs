@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reeldeck_common::atomic::Sweeper;
+use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc;
 
 use super::{DatasetMismatch, Session, TOOL};
+use crate::dataset::manifest::id_of;
 use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
 use crate::dataset::{names, shown};
@@ -26,7 +28,7 @@ use crate::engine::server::class_names::class_names;
 use crate::engine::server::details::Context as ServerContext;
 use crate::engine::server::table::Table;
 use crate::engine::state::State;
-use crate::engine::{assess, crash_recovery, setup, work};
+use crate::engine::{assess, crash_recovery, excluded, setup, work};
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
 use crate::protocol::engine_report::EngineReport;
@@ -133,6 +135,17 @@ impl Session {
             write_dataset_list(&layout.list(), &list, &self.owner).with_context(|| failed(&layout.list()))?;
         }
         let mut work = work::find(settings, layout, files)?;
+        if !self.options.wait {
+            let is_known = |name: &VideoName| {
+                let listed =
+                    || id_of(name.file(), &settings.prefix).is_some_and(|id| gaps.missing.iter().any(|m| m == id));
+                work.files.binary_search_by(|file| file.name.cmp(name)).is_ok()
+                    || gaps.without_video.contains(name)
+                    || listed()
+            };
+            let note = excluded::unknown(&private, is_known).with_context(|| failed(&excluded::path(&private)))?;
+            note.iter().for_each(|note| errln!("note: {note}"));
+        }
         assess::forget_failures(layout, work.done()).with_context(|| failed(&layout.failures()))?;
         let running: Vec<String> = holders(&private)
             .with_context(engines)?
