@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::process::Child;
+
+use serde_json::{Value, json};
 
 use crate::support::{Bench, Ran, wait_for};
 
@@ -255,6 +259,39 @@ fn an_order_reaches_all_engines() {
     assert!(bench.files("features").len() < 400);
     assert_nothing_is_left(&bench);
     assert!(!bench.path("out/.reeldeck/orders").exists(), "orders are left");
+}
+
+#[test]
+fn an_engine_that_is_not_paused_says_that_others_get_the_order() {
+    let bench = bench(40, "until go");
+    let first = engine(&bench);
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    assert_eq!(bench.run(&["pause"]).code, 0);
+    let second = engine(&bench);
+    let mut socket = None;
+    wait_for("the second has begun", || {
+        let files = fs::read_dir(bench.path("out/.reeldeck/engines")).unwrap().flatten();
+        let engines = files.filter_map(|file| serde_json::from_slice(&fs::read(file.path()).ok()?).ok());
+        let second = engines.filter(|engine: &Value| engine["pid"] == second.id()).last();
+        socket = second.and_then(|engine| Some(engine["socket"].as_str()?.to_owned()));
+        socket.is_some() && self::engines(&bench) == 2
+    });
+    let mut stream = BufReader::new(UnixStream::connect(socket.unwrap()).unwrap());
+    let mut ask = |question: Value| {
+        stream.get_mut().write_all(format!("{question}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        line
+    };
+    ask(json!({"type": "hello", "version": reeldeck::internals::protocol::VERSION, "tool": "test"}));
+    let answer = ask(json!({"type": "command", "id": 1, "command": {"name": "resume"}}));
+    assert!(answer.contains("this engine is not paused; passed on to 1 engine"), "{answer}");
+    fs::write(bench.path("go"), "").unwrap();
+    for engine in [first, second] {
+        let ran = Ran::of(engine.wait_with_output().unwrap());
+        assert!(ran.code == 0 && ran.stdout.contains("40 done"), "{ran:?}");
+    }
+    assert_nothing_is_left(&bench);
 }
 
 #[test]

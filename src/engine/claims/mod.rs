@@ -80,8 +80,10 @@ pub(crate) enum ClaimsEvent {
     EngineDied(String),
     /// An order that another engine or a command has given.
     Order(Order),
-    /// So many other engines take part in a run.
+    /// This engine takes no part in a run, and so many others do.
     Others(usize),
+    /// So many other engines take part in the run of this one.
+    Partners(usize),
     /// Another engine has ended a run.
     RunEnded,
     /// Another engine reads other copies of the videos; with what to do.
@@ -160,6 +162,7 @@ pub(crate) fn start(
         me: id,
         joined: false,
         others: 0,
+        partners: 0,
         last_run,
         began,
         next_beat: 0,

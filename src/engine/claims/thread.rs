@@ -37,6 +37,8 @@ pub(super) struct Thread {
     pub(super) joined: bool,
     /// The other engines that take part, as the engine knows it.
     pub(super) others: usize,
+    /// The other engines in the run of this one, as the engine knows it.
+    pub(super) partners: usize,
     /// The last run whose results it has looked for.
     pub(super) last_run: Option<(u64, i64, i64, u64)>,
     pub(super) began: Instant,
@@ -95,6 +97,7 @@ impl Thread {
         };
         let (changes, result) = self.claimer.step(&mut self.folder, now, self.load);
         changes.into_iter().for_each(|change| self.tell(change));
+        self.tell_of_partners();
         if !self.joined {
             return Duration::from_millis(self.next_beat - now);
         }
@@ -144,6 +147,15 @@ impl Thread {
             let _ = self.news.send(ClaimsEvent::OtherCopies(reason));
             // It must claim nothing until the engine has ended the run.
             self.load = Load { want: 0, free: 0, patience: u64::MAX };
+        }
+    }
+
+    /// Tells an engine that takes part how many others do.
+    fn tell_of_partners(&mut self) {
+        let engines = self.claimer.engines().filter(|engine| *engine != self.me);
+        let partners = if self.joined { engines.count() } else { 0 };
+        if std::mem::replace(&mut self.partners, partners) != partners {
+            let _ = self.news.send(ClaimsEvent::Partners(partners));
         }
     }
 

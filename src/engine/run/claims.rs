@@ -56,6 +56,7 @@ impl Engine {
             ClaimsEvent::Order(order) => self.take_order(order),
             ClaimsEvent::OtherCopies(reason) => self.handle(Event::Block(reason)),
             ClaimsEvent::Others(others) => self.others = others,
+            ClaimsEvent::Partners(partners) => self.partners = partners,
             ClaimsEvent::RunEnded if self.state.phase == Phase::Waiting => {
                 self.run_in_background(|context| {
                     TaskResult::LastRun(last_run::read(&context.layout.private()).map(Box::new))
@@ -120,8 +121,7 @@ impl Engine {
             Request::Retry(videos) => self.handle(Event::RetriedElsewhere(videos.clone())),
             _ => return None,
         }
-        let engines = count(self.others, "engine", "engines");
-        Some(format!("passed on to {engines}, which will follow within a minute"))
+        Some(passed_on(self.others))
     }
 
     /// Passes a request on to the other engines, if it concerns them.
@@ -246,6 +246,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// Says that other engines get a request.
+pub(super) fn passed_on(engines: usize) -> String {
+    format!("passed on to {}, which will follow within a minute", count(engines, "engine", "engines"))
 }
 
 /// The videos that the engine can use.

@@ -145,8 +145,9 @@ pub(crate) struct Engine {
     leaves: bool,
     /// The number of videos that the claims know.
     claimable: usize,
-    /// Other engines that take part in a run.
+    /// Other engines that take part in a run while this one does not, and while it does.
     others: usize,
+    partners: usize,
     /// The load that was last sent to the claims.
     load: Option<Load>,
     monitor: Option<Monitor>,
@@ -198,6 +199,7 @@ impl Engine {
             measured: None,
             claimable: state.files.len(),
             others: 0,
+            partners: 0,
             load: None,
             plan,
             state,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::claims::passed_on;
 use super::{
     ClientRequest, Engine, Event, ExportSummary, Format, Incoming, Phase, PublishedEvent, Reply, Request, Status,
     TaskResult, VideoFile,
@@ -42,11 +43,11 @@ impl Engine {
                 self.handle(Event::Pause);
                 match self.state.paused {
                     Some(_) => Ok("paused".to_owned()),
-                    None if self.state.is_over() => Err("nothing to pause: no run is active".to_owned()),
-                    None => Err("nothing to pause: the run is ending".to_owned()),
+                    None if self.state.is_over() => self.only_others("nothing to pause: no run is active"),
+                    None => self.only_others("nothing to pause: the run is ending"),
                 }
             }
-            Request::Resume if self.state.paused.is_none() => Err("it is not paused".into()),
+            Request::Resume if self.state.paused.is_none() => self.only_others("this engine is not paused"),
             Request::Resume => {
                 self.handle(Event::Resume);
                 Ok("resumed".into())
@@ -98,6 +99,14 @@ impl Engine {
             let _ = reply.client.send(message);
         } else {
             self.reply(reply, message);
+        }
+    }
+
+    /// The answer to a request that changes nothing in this engine, for this reason. Other engines may follow it.
+    fn only_others(&self, reason: &str) -> Result<String, String> {
+        match self.partners {
+            0 => Err(reason.to_owned()),
+            partners => Ok(format!("{reason}; {}", passed_on(partners))),
         }
     }
 
