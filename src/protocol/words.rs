@@ -1,10 +1,13 @@
 //! Events as text for people: the same in the progress of a run, in clients and in the log.
 
+use std::path::{Path, PathBuf};
+
 use reeldeck_common::video::printable;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use crate::error::Exit;
+use crate::export::pickle::RESULTS;
 use crate::out::{count, duration};
 
 /// The severity of an event.
@@ -28,6 +31,13 @@ impl Level {
             Self::Problem => "problem",
         }
     }
+}
+
+/// What users of an export open. The folder of a `result.pkl` is that of all exports of its feature set, and the other formats
+/// have folders in it.
+fn result(folder: &Path) -> PathBuf {
+    let is_of_set = folder.parent().is_some_and(|parent| parent.ends_with("exports"));
+    if is_of_set { folder.join(RESULTS) } else { folder.to_owned() }
 }
 
 /// An event as one line; `None` for events that are not shown.
@@ -102,7 +112,7 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
             (Detail, format!("run {how} {}: {processed}{left}{why}", duration(*seconds)))
         }
         Event::Exported { videos, path, .. } => {
-            (Detail, format!("exported {} to {}", count(*videos, "video", "videos"), path.display()))
+            (Detail, format!("exported {} to {}", count(*videos, "video", "videos"), result(path).display()))
         }
         Event::ExportFailed { reason } => (Problem, format!("export failed: {}", shown(reason))),
         Event::DatasetChanged { arrived, changed, gone } => {
@@ -112,4 +122,16 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
         }
         Event::VideoAssigned { .. } | Event::Progress { .. } => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_names_what_users_open() {
+        let text = |path: &str| describe(&Event::Exported { videos: 4, missing: 0, path: path.into() }).unwrap().1;
+        assert_eq!(text("/out/exports/set"), "exported 4 videos to /out/exports/set/result.pkl");
+        assert_eq!(text("/out/exports/set/npy"), "exported 4 videos to /out/exports/set/npy");
+    }
 }

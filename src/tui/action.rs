@@ -8,6 +8,15 @@ macro_rules! actions {
         }
 
         impl Action {
+    /// Other words for it, by which the palette and the search of the help find it.
+    pub(super) fn other_names(self) -> &'static [&'static str] {
+        match self {
+            Self::StartPause => &["begin", "extract", "run"],
+            Self::Quit => &["detach", "leave", "background", "exit"],
+            _ => &[],
+        }
+    }
+
             pub(crate) const ALL: &[Self] = &[$(Self::$action),+];
 
             /// The name in the configuration.

@@ -14,7 +14,9 @@ pub(super) fn matching(keymap: &Keymap, here: Context, typed: &str) -> Vec<(Acti
     for (place, (line, keys)) in keymap.bindings().enumerate().filter(|(_, (line, _))| is_to_be_had(line)) {
         let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let long = format!("{} {}", line.context.title(), line.long);
-        let score = score(&[line.short, line.action.name()], &long, typed);
+        let names: Vec<&str> =
+            [line.short, line.action.name()].iter().chain(line.action.other_names()).copied().collect();
+        let score = score(&names, &long, typed);
         if let Some(score) = score {
             let far = here.chain().iter().position(|context| *context == line.context).unwrap_or(usize::MAX);
             found.push(((score, far, place), (line.action, *line, keys)));

@@ -7,6 +7,9 @@ use crate::protocol::words::Level;
 /// The number of messages shown at a time.
 const MAX_TOASTS: usize = 4;
 
+/// The kind of answers to keys.
+const ANSWER: &str = "answer";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Toast {
     pub text: String,
@@ -31,6 +34,24 @@ impl Toasts {
             return;
         }
         self.push(Toast { until: until(now, level, &text), text, level, count: 1, kind: None });
+    }
+
+    /// Shows the answer to a key in place of the answer to the key before.
+    pub(super) fn answer(&mut self, now: Duration, text: impl Into<String>) {
+        let text = text.into();
+        self.0.retain(|toast| toast.kind != Some(ANSWER) && toast.text != text);
+        self.push(Toast {
+            until: until(now, Level::Info, &text),
+            text,
+            level: Level::Info,
+            count: 1,
+            kind: Some(ANSWER),
+        });
+    }
+
+    /// Removes the answer to a key: something newer says what has come of it.
+    pub(super) fn end_answer(&mut self) {
+        self.0.retain(|toast| toast.kind != Some(ANSWER));
     }
 
     /// Shows a message in place of the previous one of its kind and counts them.
@@ -85,6 +106,18 @@ mod tests {
         toasts.show(at(9), Level::Info, "8");
         assert_eq!(toasts.shown().len(), MAX_TOASTS, "a repeated message is shown once");
         assert!(toasts.expire(at(60)) && !toasts.expire(at(61)));
+    }
+
+    #[test]
+    fn an_answer_takes_the_place_of_the_one_before() {
+        let mut toasts = Toasts::default();
+        toasts.show(Duration::ZERO, Level::Info, "3 videos queued again");
+        toasts.answer(Duration::ZERO, "no run is active");
+        toasts.answer(Duration::ZERO, "exporting pkl");
+        let texts = |toasts: &Toasts| toasts.shown().iter().map(|toast| toast.text.clone()).collect::<Vec<_>>();
+        assert_eq!(texts(&toasts), ["3 videos queued again", "exporting pkl"]);
+        toasts.end_answer();
+        assert_eq!(texts(&toasts), ["3 videos queued again"]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("`reeldeck missing` lists it", "{write-missing} lists it"),
     ("`reeldeck missing` writes", "{write-missing} writes"),
     ("`reeldeck export` ", "{export} "),
+    ("`reeldeck fetch` or a run downloads", "a run downloads"),
     ("`reeldeck scan` names them", "{states} shows them"),
     ("`reeldeck resume` resumes it", "{start-pause} resumes"),
     ("interrupt again to stop now, or run `reeldeck stop --now`", "{stop} stops now"),

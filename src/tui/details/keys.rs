@@ -99,7 +99,8 @@ pub(super) fn hints(
         let wide = text::width(&key) + text::width(short) + 3;
         let off = unavailable_reason(line.action, details, is_active).is_some();
         // What can never apply to this video is left out.
-        let never = off && matches!(line.action, Action::Still | Action::CopyReason);
+        let never = off && matches!(line.action, Action::Still | Action::CopyReason | Action::Retry)
+            || line.action == Action::Retry && details.row.state == RowState::Queued;
         if used + wide > room || never {
             continue;
         }

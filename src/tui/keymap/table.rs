@@ -103,7 +103,7 @@ use Context::{Classes, Details, Devices, Everywhere, Form, Lists, Log, Videos};
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Binding] = &[
-    binding(Everywhere, &["s"], A::StartPause, "start", "start, pause or resume the run", 10),
+    binding(Everywhere, &["s"], A::StartPause, "start run", "start a run over all queued videos; pause or resume it", 10),
     binding(Everywhere, &["S"], A::Stop, "stop", "stop the run, after the videos in progress or at once", 70),
     binding(Everywhere, &["R"], A::RetryAll, "retry failed", "retry all failed videos", 26),
     binding(Everywhere, &["l"], A::WriteList, "write list", "write the list of videos, hacs_data.txt", 60),
@@ -122,11 +122,11 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Everywhere, &["3"], A::PaneDevices, "devices", "focus the devices", 0),
     binding(Everywhere, &["4"], A::PaneThroughput, "throughput", "focus the throughput", 0),
     binding(Everywhere, &["5"], A::PaneLog, "log", "focus the log", 0),
-    binding(Everywhere, &["z"], A::Zoom, "zoom", "show this pane alone, or all panes again", 0),
+    binding(Everywhere, &["z"], A::Zoom, "zoom", "zoom: show this pane alone, or all panes again", 0),
     binding(Everywhere, &["esc"], A::Back, "back", "go back: end a range, clear filters, marks or the zoom", 0),
     binding(Everywhere, &[":", "ctrl-p"], A::Palette, "command", "command palette", 24),
     binding(Everywhere, &["?", "f1"], A::Help, "help", "show all keys", 3),
-    binding(Everywhere, &["q", "ctrl-c"], A::Quit, "quit", "quit; offers to keep, finish or stop an active run", 4),
+    binding(Everywhere, &["q", "ctrl-c"], A::Quit, "quit", "quit: leave a run in the background (detach) or stop it", 4),
     binding(Everywhere, &["ctrl-z"], A::Suspend, "suspend", "suspend the interface; `fg` resumes it", 0),
     binding(Everywhere, &["ctrl-l"], A::Redraw, "redraw", "redraw the screen", 0),
 
@@ -140,7 +140,7 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Lists, &["G", "end"], A::Bottom, "last", "to the last line", 0),
 
     binding(Videos, &["enter"], A::Open, "details", "show the details of this video", 22),
-    binding(Videos, &["r"], A::Retry, "retry", "extract the marked videos again, or this one", 20),
+    binding(Videos, &["r"], A::Retry, "retry", "extract again: the marked videos, or this one", 20),
     binding(Videos, &["space"], A::Mark, "mark", "mark or unmark this video and move to the next", 30),
     binding(Videos, &["v"], A::Range, "range", "start a range of marks here, or end it", 52),
     binding(Videos, &["a"], A::MarkAll, "mark all", "mark all videos that the filter shows", 54),
@@ -153,7 +153,7 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Videos, &["O"], A::Reverse, "reverse", "reverse the order", 0),
     binding(Videos, &["<"], A::SortLeft, "sort left", "sort by the column to the left", 0),
     binding(Videos, &[">"], A::SortRight, "sort right", "sort by the column to the right", 0),
-    binding(Videos, &["x"], A::Exclude, "exclude", "exclude or include the marked videos, or this one", 46),
+    binding(Videos, &["x"], A::Exclude, "exclude", "exclude or include the marked videos, or this one", 23),
     binding(Videos, &["y"], A::CopyName, "copy name", "copy the name of this video, over SSH too", 58),
     binding(Videos, &["Y"], A::CopyPath, "copy path", "copy the path of this video's file", 0),
     binding(Videos, &["w"], A::CopyReason, "copy reason", "copy the reason or error", 0),

@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-use super::fixtures::{failing, gpus, running};
+use super::fixtures::{failing, gpus, row, running};
 use super::harness::Harness;
 use crate::protocol::Command;
 use crate::protocol::row::{Column, Finding, RowState};
@@ -21,7 +21,7 @@ fn help_explains_every_symbol() {
     harness.press("5 z ?");
     let theme = harness.app.options.theme;
     let states = RowState::ALL.map(|state| theme.state(state));
-    for shown in states.into_iter().chain(Finding::ALL.map(|finding| theme.finding(finding))) {
+    for shown in states.into_iter().chain([theme.paused()]).chain(Finding::ALL.map(|finding| theme.finding(finding))) {
         let times = harness.screen().matches(&format!("{} {}", shown.glyph, shown.word)).count();
         assert!(times >= 2, "{}: in the legend and with its meaning", shown.word);
     }
@@ -34,6 +34,7 @@ fn the_keys_of_the_help_are_shown_over_the_details() {
     harness.press("enter ?");
     let last = harness.screen().lines().last().unwrap().to_owned();
     assert!(last.contains("/ search") && last.contains("esc close") && !last.contains("back"), "{last}");
+    assert!(!last.contains(['╰', '─', '╯']), "not on the frame of the details: {last}");
 }
 
 #[test]
@@ -69,6 +70,64 @@ fn the_footer_has_room_for_details_and_commands_at_80_columns() {
     );
     harness.press("space space");
     assert!(footer(&harness).contains("r extract 2 again"), "{}", footer(&harness));
+}
+
+#[test]
+fn the_footer_at_80_columns_offers_what_helps_the_video_under_the_cursor() {
+    let mut harness = Harness::new(80, 24);
+    harness.table.rows = vec![row("A/v_a.mp4", RowState::Queued)];
+    harness.connect();
+    let footer = |harness: &Harness| harness.screen().lines().last().unwrap().to_owned();
+    let offers = |harness: &Harness, part: &str| footer(harness).contains(part);
+    assert!(offers(&harness, "s start run") && offers(&harness, "x exclude"), "{}", footer(&harness));
+    assert!(!offers(&harness, "r extract") && !offers(&harness, "r retry"), "a run extracts it: {}", footer(&harness));
+    harness.snapshot.phase = Phase::Running;
+    for (state, has, lacks) in [
+        (RowState::Excluded, "x include", " r "),
+        (RowState::Running, "x exclude", " r "),
+        (RowState::Failed, "r retry", "x include"),
+        (RowState::Done, "r extract again", "x include"),
+    ] {
+        harness.table.rows[0].state = state;
+        harness.table_changed();
+        assert!(offers(&harness, has) && !offers(&harness, lacks), "{state:?}: {}", footer(&harness));
+        assert!(offers(&harness, "x "), "{state:?}: {}", footer(&harness));
+    }
+}
+
+#[test]
+fn without_a_run_no_key_stops_one_and_without_queued_videos_none_starts_one() {
+    let mut harness = Harness::new(80, 24);
+    harness.table.rows = vec![row("A/v_a.mp4", RowState::Done)];
+    harness.connect();
+    for phase in [Phase::Waiting, Phase::Idle] {
+        harness.snapshot.phase = phase;
+        harness.refresh();
+        for pane in ["2", "4"] {
+            harness.press(pane);
+            let footer = harness.screen().lines().last().unwrap().to_owned();
+            assert!(!footer.contains("S stop") && !footer.contains("s start"), "{phase:?}: {footer}");
+        }
+    }
+}
+
+#[test]
+fn palette_and_help_find_keys_by_other_words() {
+    for (word, key) in [("extract", "start a run"), ("begin", "start a run"), ("run", "start a run")] {
+        let mut harness = harness(80, 24);
+        harness.press(":").type_text(word);
+        assert!(harness.line("> ").contains(key), "{word}: {}", harness.screen());
+    }
+    for (word, key) in
+        [("zoom", "zoom: show this pane"), ("detach", "quit:"), ("leave", "quit:"), ("background", "quit:")]
+    {
+        let mut harness = harness(80, 24);
+        harness.press("? /").type_text(word);
+        assert!(harness.shows(key), "{word}: {}", harness.screen());
+    }
+    let mut harness = harness(80, 24);
+    harness.press("q");
+    assert!(harness.shows("detach: the run continues in the background"), "{}", harness.screen());
 }
 
 #[test]

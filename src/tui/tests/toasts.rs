@@ -19,6 +19,17 @@ fn events_are_shown_as_toasts_that_expire() {
 }
 
 #[test]
+fn what_comes_of_a_key_takes_the_place_of_its_answer() {
+    let mut harness = running(80, 24, many(50), gpus(1));
+    harness.app.say(Level::Info, "exporting pkl");
+    harness.event(Event::Exported { videos: 4, missing: 0, path: "/out/exports/set".into() });
+    assert!(harness.has_toast("result.pkl") && !harness.has_toast("exporting"), "{:?}", harness.app.toasts);
+    harness.app.say(Level::Info, "no run is active");
+    harness.event(Event::Requeued { videos: 1 });
+    assert!(!harness.has_toast("no run is active"), "{:?}", harness.app.toasts);
+}
+
+#[test]
 fn toasts_are_whole_and_leave_the_log_visible() {
     let words: Vec<String> = (0..60).map(|number| format!("word{number}")).collect();
     for (width, height, keys) in [(120, 40, ""), (80, 24, ""), (80, 24, "5")] {
@@ -83,11 +94,13 @@ fn toasts_stand_beside_each_other_and_problems_come_first() {
     harness.app.toasts.show(harness.app.now, Level::Info, long);
     harness.send(Msg::Tick);
     assert!(harness.line("does not fit") != harness.line("disk full") && harness.shows("copied the name"));
-    // Over an overlay they are in the last line, and esc removes them there too.
+    // Over an overlay they are above its keys, and esc removes them there too.
     harness.press("?");
-    assert!(harness.screen().lines().last().unwrap().contains("disk full"), "{}", harness.screen());
+    let screen = harness.screen();
+    let [above, keys] = [2, 1].map(|back| screen.lines().rev().nth(back - 1).unwrap());
+    assert!(above.contains("disk full") && keys.contains("esc close") && keys.contains("j k scroll"), "{screen}");
     harness.app.toasts.show(harness.app.now, Level::Problem, "a long message ".repeat(20));
-    let last = harness.screen().lines().last().unwrap().trim_end().to_owned();
+    let last = harness.screen().lines().rev().nth(1).unwrap().trim_end().to_owned();
     assert!(last.contains("a long message") && last.ends_with('…'), "one line that says that there is more: {last}");
     harness.press("esc");
     assert!(harness.app.toasts.shown().is_empty());

@@ -245,7 +245,7 @@ impl Theme {
 
     /// A video in progress of a paused run.
     pub(super) fn paused(&self) -> StateStyle {
-        StateStyle { glyph: if self.ascii { "=" } else { "‖" }, word: "paused", style: self.style(Role::Warn) }
+        StateStyle { glyph: if self.ascii { "p" } else { "‖" }, word: "paused", style: self.style(Role::Warn) }
     }
 
     pub(super) fn finding(&self, finding: Finding) -> StateStyle {

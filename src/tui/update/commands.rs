@@ -162,10 +162,10 @@ pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
     let paused = if app.phase() == Some(Phase::Paused) { " It is paused and stays paused." } else { "" };
     let attach = attach_command::attach_command(app);
     // The line that is printed at the end has room for a long command.
-    let attach = if attach.len() > 24 { String::new() } else { format!(", `{attach}` shows it again") };
+    let attach = if attach.len() > 24 { String::new() } else { format!("; `{attach}`") };
     let text = format!("A run is active; {to_do} still to be done.{paused}");
     let items = vec![
-        MenuItem::new('d', format!("detach: the run continues{attach}"), MenuAction::Detach),
+        MenuItem::new('d', format!("detach: the run continues in the background{attach}"), MenuAction::Detach),
         MenuItem::new('s', format!("stop after {videos}, then quit"), MenuAction::StopAndQuit { now: false }),
         MenuItem::new('x', format!("stop now; {videos} will be done again"), MenuAction::StopAndQuit { now: true }),
         MenuItem::new('n', "cancel", MenuAction::Close),
@@ -185,7 +185,8 @@ pub(super) fn quit_now(app: &mut App, effects: &mut Vec<Effect>) {
 
 /// Stops the run and quits when it is over.
 pub(super) fn stop_and_quit(app: &mut App, now: bool, effects: &mut Vec<Effect>) {
-    app.command(PendingRequest::Command, Command::Stop { now }, effects);
+    // What is said below says more than the answer.
+    app.command(PendingRequest::PartialCommand, Command::Stop { now }, effects);
     app.quit_when_idle = true;
     let quit = app.keymap.key_text(Action::Quit);
     app.say(Level::Info, format!("quitting when the run is over; {quit} quits now, and the run ends by itself"));

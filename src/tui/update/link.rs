@@ -258,6 +258,13 @@ fn event(app: &mut App, line: &Line) {
         Event::VideoFailed { .. } => Some("again"),
         _ => None,
     };
+    // These say what has come of the key that was pressed.
+    if matches!(
+        line.event,
+        Event::RunStarted(_) | Event::Requeued { .. } | Event::Exported { .. } | Event::ExportFailed { .. }
+    ) {
+        app.toasts.end_answer();
+    }
     match (kind, &line.event) {
         (Some("failed"), _) => app.toasts.count(app.now, level, "failed", text.clone()),
         (Some(_), _) => {}

@@ -37,6 +37,8 @@ mod preview;
 mod settings;
 mod videos;
 
+pub(super) use videos::includes;
+
 #[derive(Debug)]
 pub(super) enum Msg {
     Key(KeyEvent),
@@ -291,9 +293,12 @@ impl App {
         self.ask(tag, |id| ToEngine::Command { id, command }, effects);
     }
 
-    /// Shows a toast.
+    /// Shows a toast that answers a key.
     pub(super) fn say(&mut self, level: Level, text: impl Into<String>) {
-        self.toasts.show(self.now, level, text);
+        match level {
+            Level::Problem => self.toasts.show(self.now, level, text),
+            Level::Info | Level::Detail => self.toasts.answer(self.now, text),
+        }
         self.touch(Dirty::Now);
     }
 
@@ -307,7 +312,8 @@ impl App {
     pub(super) fn report(&mut self, level: Level, text: impl Into<String>) {
         let text = text.into();
         self.log.add_own(self.wall, level, &text, &self.options.zone);
-        self.say(level, text);
+        self.toasts.show(self.now, level, text);
+        self.touch(Dirty::Now);
     }
 
     /// Shows a text that stays until it is closed.

@@ -18,6 +18,7 @@ use crate::tui::run_end;
 use crate::tui::text;
 use crate::tui::theme::Role;
 use crate::tui::unavailable_reason::unavailable_reason;
+use crate::tui::update::includes;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
@@ -120,14 +121,20 @@ fn offered(app: &App) -> Vec<Offer> {
         action: Some(line.action),
     };
     let is_ending = matches!(app.phase(), Some(Phase::Finishing | Phase::Stopping));
-    let nothing_left = app.snapshot().is_some_and(|snapshot| run_end::nothing_left(app, snapshot).is_some());
+    let is_at_rest = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));
     let failed = app.snapshot().map_or(0, |snapshot| snapshot.counts.failed);
     let only_corrupt = app.snapshot().is_some_and(run_end::only_corrupt_failed);
     // Instead of extracting a video that is not there, the user looks for it.
     let rescans = app.context() == Context::Videos && app.marks.is_empty() && lacks_file(app);
+    // A run extracts a queued video anyway.
+    let can_retry =
+        |row: &Row| row.state != RowState::Queued && details::no_retry(row.state, app.is_active()).is_none();
+    let current = app.videos.current();
     let is_offered = |(line, _): &(&Binding, &Keys)| match line.action {
-        Action::StartPause => !is_ending && !nothing_left,
-        Action::Retry => !rescans,
+        Action::StartPause if is_at_rest => unavailable_reason(app, line.action).is_none(),
+        Action::StartPause => !is_ending,
+        Action::Retry => !rescans && (!app.marks.is_empty() || current.is_none_or(can_retry)),
+        Action::Stop => unavailable_reason(app, line.action).is_none(),
         Action::RetryAll => failed > 0 && !only_corrupt,
         Action::WriteMissing => unavailable_reason(app, line.action).is_none(),
         _ => true,
@@ -135,7 +142,7 @@ fn offered(app: &App) -> Vec<Offer> {
     let mut bindings: Vec<_> = app.keymap.footer(app.context()).into_iter().filter(is_offered).collect();
     bindings.sort_by_key(|(line, _)| match line.action {
         Action::Rescan if rescans => RETRY_RANK,
-        Action::Problems if only_corrupt => RETRY_ALL_RANK,
+        Action::Problems if only_corrupt => PROBLEMS_RANK,
         _ => line.footer,
     });
     offers.extend(bindings.into_iter().map(offer));
@@ -157,9 +164,9 @@ fn retry_word(app: &App) -> Option<String> {
     })
 }
 
-/// The ranks of the keys for extracting again, which another key takes where that does not help.
+/// The ranks of the keys for looking again and for problems where extracting again does not help.
 const RETRY_RANK: u8 = 20;
-const RETRY_ALL_RANK: u8 = 26;
+const PROBLEMS_RANK: u8 = 22;
 
 /// There is no video under the cursor, or its file is not there or cannot be used.
 fn lacks_file(app: &App) -> bool {
@@ -176,7 +183,12 @@ fn word(app: &App, action: Action, short: &str) -> String {
             _ => short.into(),
         },
         Action::Retry => retry_word(app).unwrap_or_else(|| short.into()),
-        Action::Exclude if !app.marks.is_empty() => "exclude marked".into(),
+        Action::Exclude => match (app.marks.is_empty(), includes(app)) {
+            (true, true) => "include".into(),
+            (true, false) => short.into(),
+            (false, true) => "include marked".into(),
+            (false, false) => "exclude marked".into(),
+        },
         Action::RetryAll => match app.snapshot().map_or(0, |snapshot| snapshot.counts.failed) {
             0 => short.into(),
             failed => format!("retry {} failed", text::count(failed as u64)),

@@ -82,7 +82,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let is_active = snapshot.is_active();
     let (glyph, plain, role) = match snapshot.phase {
         Phase::Running => ("●", "*", Role::Good),
-        Phase::Paused => ("‖", "=", Role::Warn),
+        Phase::Paused => ("‖", "p", Role::Warn),
         Phase::Held => ("‖", "!", Role::Error),
         Phase::Finishing | Phase::Stopping => ("◌", "o", Role::Warn),
         Phase::Starting if snapshot.held_by.is_some() => ("‖", "!", Role::Error),

@@ -31,6 +31,8 @@ struct Entry {
     left_style: Style,
     sentence: String,
     style: Style,
+    /// Other words by which the search finds it.
+    names: String,
 }
 
 struct Section {
@@ -93,7 +95,8 @@ fn lines(app: &App, search: &str, width: usize) -> Vec<Vec<Styled>> {
     let mut lines: Vec<Vec<Styled>> = vec![];
     for section in sections(app) {
         let matches = |entry: &&Entry| {
-            let text = format!("{} {} {}", section.title, entry.left, entry.sentence).to_lowercase();
+            let Entry { left, sentence, names, .. } = entry;
+            let text = format!("{} {left} {sentence} {names}", section.title).to_lowercase();
             words.iter().all(|word| text.contains(word))
         };
         let found: Vec<&Entry> = section.entries.iter().filter(matches).collect();
@@ -141,6 +144,7 @@ fn keys(app: &App, context: Context) -> Section {
             left_style: theme.style(key),
             sentence: line.long.to_owned(),
             style: theme.style(text),
+            names: [line.short].iter().chain(line.action.other_names()).copied().collect::<Vec<_>>().join(" "),
         }
     };
     let bindings = app.keymap.bindings().filter(|(line, _)| line.context == context);
@@ -154,8 +158,9 @@ fn symbols(app: &App) -> Section {
         styles(theme).map(|(shown, _)| format!("{} {}", shown.glyph, shown.word).replace(' ', NO_BREAK)).collect();
     let style = theme.style(Role::Base);
     // A line is broken only between two symbols.
-    let entry = Entry { left: String::new(), left_style: style, sentence: shown.join("   "), style };
-    Section { title: "Symbols (press G for their meanings)", entries: vec![entry] }
+    let (left, names) = (String::new(), String::new());
+    let entry = Entry { left, left_style: style, sentence: shown.join("   "), style, names };
+    Section { title: "Symbols (explained at the end of this help)", entries: vec![entry] }
 }
 
 fn meanings(app: &App) -> Section {
@@ -165,6 +170,7 @@ fn meanings(app: &App) -> Section {
         left_style: shown.style,
         sentence: meaning.to_owned(),
         style: theme.style(Role::Base),
+        names: String::new(),
     };
     Section { title: "What the symbols mean", entries: styles(theme).map(entry).collect() }
 }
@@ -172,7 +178,10 @@ fn meanings(app: &App) -> Section {
 /// The symbols of states and findings with their meanings.
 fn styles(theme: &Theme) -> impl Iterator<Item = (StateStyle, &'static str)> {
     let states = RowState::ALL.into_iter().map(|state| (theme.state(state), meaning(state)));
-    states.chain(Finding::ALL.into_iter().map(|finding| (theme.finding(finding), meaning_of_finding(finding))))
+    let paused = (theme.paused(), "in progress in a paused run");
+    states
+        .chain([paused])
+        .chain(Finding::ALL.into_iter().map(|finding| (theme.finding(finding), meaning_of_finding(finding))))
 }
 
 fn more(app: &App) -> Section {
@@ -182,6 +191,7 @@ fn more(app: &App) -> Section {
         left_style: theme.style(Role::Key),
         sentence: sentence.into(),
         style: theme.style(Role::Dim),
+        names: String::new(),
     };
     Section {
         title: "More",
@@ -206,7 +216,7 @@ fn meaning(state: RowState) -> &'static str {
 
 fn meaning_of_finding(finding: Finding) -> &'static str {
     match finding {
-        Finding::Corrupt => "no usable frames, or over a limit",
+        Finding::Corrupt => "no usable frames, or over a limit; also counted as queued or failed",
         Finding::Damaged => "its feature file is damaged; the next run extracts it again",
         Finding::WrongDuration => "its length differs from the manifest",
         Finding::Duplicate => "on disk more than once",

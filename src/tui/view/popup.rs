@@ -5,6 +5,7 @@ use std::cell::Cell;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
+use ratatui::widgets::{Clear, Widget};
 
 use super::layout::popup;
 use super::{Styled, footer, help, line, popup_frame, run_end, text_popup};
@@ -19,6 +20,12 @@ use crate::tui::unavailable_reason::unavailable_reason;
 
 /// Draws the overlays, the topmost last. Returns the position of the cursor if a text is being typed.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    let is_page = |modal: &Modal| matches!(modal, Modal::Details(_) | Modal::Settings(_));
+    // The keys of a page do nothing below another overlay, which shows its own in the last line.
+    let is_covered = app.modals.iter().rev().skip(1).any(is_page) && !app.modals.last().is_some_and(is_page);
+    let head = super::layout::current(app).header.height.min(area.height);
+    let page = Rect { y: area.y + head, height: area.height - head, ..area };
+    let page = Rect { height: page.height.saturating_sub(is_covered.into()), ..page };
     let mut cursor = None;
     for modal in &app.modals {
         cursor = match modal {
@@ -28,9 +35,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             Modal::Menu(menu) => self::menu(app, menu, area, buffer),
             Modal::Details(view) => {
                 // The header stays visible.
-                let head = super::layout::current(app).header.height.min(area.height);
-                let below = Rect { y: area.y + head, height: area.height - head, ..area };
-                view.draw(&app.options.theme, &app.keymap, app.phase(), below, buffer);
+                view.draw(&app.options.theme, &app.keymap, app.phase(), page, buffer);
                 None
             }
             Modal::RunEnd => {
@@ -39,27 +44,14 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 }
                 None
             }
-            Modal::Settings(form) => {
-                let head = super::layout::current(app).header.height.min(area.height);
-                let below = Rect { y: area.y + head, height: area.height - head, ..area };
-                form.draw(&app.options.theme, app.is_active(), below, buffer)
-            }
+            Modal::Settings(form) => form.draw(&app.options.theme, app.is_active(), page, buffer),
             Modal::Notice { title, text, scroll, .. } => notice(app, title, text, scroll, area, buffer),
         };
     }
-    let is_page = |modal: &Modal| matches!(modal, Modal::Details(_) | Modal::Settings(_));
-    if let [below @ .., top] = app.modals.as_slice()
-        && below.iter().any(is_page)
-        && !is_page(top)
-        && area.width > 2
-    {
-        // The keys of the page do nothing now.
-        let keys = Rect { x: area.x + 1, y: area.bottom().saturating_sub(1), width: area.width - 2, height: 1 };
-        for x in keys.left()..keys.right() {
-            if let Some(cell) = buffer.cell_mut((x, keys.y)) {
-                cell.set_symbol(app.options.theme.border().horizontal_bottom);
-            }
-        }
+    if is_covered {
+        let keys = Rect { y: area.bottom().saturating_sub(1), height: 1, ..area };
+        Clear.render(keys, buffer);
+        buffer.set_style(keys, app.options.theme.style(Role::Base));
         footer::draw(app, keys, buffer);
     }
     cursor

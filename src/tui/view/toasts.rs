@@ -1,5 +1,5 @@
 //! Toasts, at the right of the lower border of the table, or else of another pane, so that they cover no row. If they need more
-//! than this line, the pane shrinks. Over an overlay they are in the last line.
+//! than this line, the pane shrinks. Over an overlay they are above the last line, which has its keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,7 +16,7 @@ use crate::tui::theme::Role;
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let place = match layout::of(app, area.as_size()).toasts.filter(|_| app.modals.is_empty()) {
         Some(place) => place,
-        None => Rect { y: area.bottom().saturating_sub(1), height: 1, ..area },
+        None => Rect { y: area.bottom().saturating_sub(2), height: 1, ..area },
     };
     let mut lines = arranged(app, place.width);
     // A message of which not all lines are visible says so.
