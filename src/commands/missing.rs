@@ -31,15 +31,16 @@ pub(crate) fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Resu
         true => cancel_on_signal(None).context("failed to catch signals")?,
         false => Arc::default(),
     };
-    let scan = scan(&settings.root, &settings.scan)?;
+    let mut scan = scan(&settings.root, &settings.scan)?;
     super::check_readable(&scan)?;
-    let watch = args.watch.then(|| watch::begin(settings, args, &scan)).transpose()?;
+    let watched = args.watch.then(|| watch::begin(settings, args, &mut scan)).transpose()?;
     let probes = known(settings, &scan.videos)?;
     let manifest = Some(&manifest);
-    let mut current = Current { settings, manifest, scan, probes, checker: None, arriving: 0 };
+    let mut current = Current { settings, manifest, scan, probes, checker: None };
     let mut wanted = write(settings, &current.report())?;
-    if let Some(watch) = watch {
-        watch::follow(&mut current, watch, &cancel, &mut |_, report, changes| {
+    let mut is_current = true;
+    if let Some(watched) = watched {
+        is_current = watch::follow(&mut current, watched, &cancel, &mut |_, report, changes| {
             let is_wanted = |state: &Option<State>| state.as_ref().is_some_and(State::is_wanted);
             if changes.iter().any(|change| is_wanted(&change.was) != is_wanted(&change.now)) {
                 wanted = write(settings, report)?;
@@ -47,7 +48,7 @@ pub(crate) fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Resu
             Ok(())
         })?;
     }
-    Ok(if wanted == 0 { Exit::Done } else { Exit::Incomplete })
+    Ok(if wanted == 0 && is_current { Exit::Done } else { Exit::Incomplete })
 }
 
 /// Writes the lists. Returns the number of missing and corrupt videos.

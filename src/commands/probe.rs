@@ -52,8 +52,6 @@ pub(crate) struct Checker<'a> {
 pub(crate) struct Checked {
     /// Whether all videos were checked.
     pub ended: Ended,
-    /// Videos that are still being written.
-    pub arriving: usize,
     tally: Tally,
 }
 
@@ -69,15 +67,12 @@ impl<'a> Checker<'a> {
         cancel: &'a AtomicBool,
     ) -> Result<Self, CacheError> {
         // Nothing is started if all results are known.
-        let setup = Setup::new(PathBuf::new(), &settings.limits);
+        // A watch reports files that have settled. Without it nothing is checked again later: a file that has just been copied is
+        // complete, unless it changes now.
+        let setup = Setup { settle: Duration::ZERO, ..Setup::new(PathBuf::new(), &settings.limits) };
         let setup = if network_of(&settings.root).is_some() { setup.far_away() } else { setup };
         let cache = Cache::open(&cache_of(settings), videos, !settings.dry_run)?;
         Ok(Self { settings, setup, cache, level, cancel })
-    }
-
-    /// Sets for how long a file must not change before it counts as complete.
-    pub(crate) fn settle(&mut self, settle: Duration) {
-        self.setup.settle = settle;
     }
 
     /// Checks these videos, which are sorted by name, with progress on standard error. Adds the verdicts to `probes` and keeps
@@ -112,8 +107,7 @@ impl<'a> Checker<'a> {
             let path = cache_of(settings);
             errln!("note: failed to keep the results in {} ({error}); the next check repeats this one", shown(&path));
         }
-        let arriving = tally.counts.get(&Kind::Arriving).copied().unwrap_or_default();
-        Ok(Checked { ended: ended?, arriving, tally })
+        Ok(Checked { ended: ended?, tally })
     }
 
     /// Checks the videos and prints a table, and each video without a verdict with its reason.
@@ -122,8 +116,8 @@ impl<'a> Checker<'a> {
     ///
     /// # Errors
     /// As [`Checker::check`].
-    pub(crate) fn check_all(&mut self, videos: &[VideoFile], probes: &mut Probes) -> anyhow::Result<(Exit, usize)> {
-        let Checked { ended, arriving, tally } = self.check(videos, probes)?;
+    pub(crate) fn check_all(&mut self, videos: &[VideoFile], probes: &mut Probes) -> anyhow::Result<Exit> {
+        let Checked { ended, tally } = self.check(videos, probes)?;
         let mut text = String::new();
         if self.settings.verbosity > Verbosity::Quiet {
             text.push_str(&tally.table(self.level));
@@ -135,9 +129,9 @@ impl<'a> Checker<'a> {
         }
         if ended == Ended::Cancelled {
             errln!("interrupted; {} of {} videos are checked; run it again to continue", tally.all, videos.len());
-            return Ok((Exit::Interrupted, arriving));
+            return Ok(Exit::Interrupted);
         }
-        Ok((if tally.unhealthy.is_empty() { Exit::Done } else { Exit::Incomplete }, arriving))
+        Ok(if tally.unhealthy.is_empty() { Exit::Done } else { Exit::Incomplete })
     }
 }
 

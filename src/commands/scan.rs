@@ -4,7 +4,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use anyhow::Context;
 use reeldeck_common::clock;
@@ -49,21 +48,17 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
         true => cancel_on_signal(None).context("failed to catch signals")?,
         false => Arc::default(),
     };
-    let scan = scan(&settings.root, &settings.scan)?;
-    let watch = args.watch.watch.then(|| watch::begin(settings, &args.watch, &scan)).transpose()?;
+    let mut scan = scan(&settings.root, &settings.scan)?;
+    let watched = args.watch.watch.then(|| watch::begin(settings, &args.watch, &mut scan)).transpose()?;
     // A scan without checks uses the results of earlier checks.
     let probes = if level.is_some() { Probes::new() } else { known(settings, &scan.videos)? };
     let checker = level.map(|level| Checker::new(settings, &scan.videos, level, &cancel)).transpose()?;
-    let mut current = Current { settings, manifest, scan, probes, checker, arriving: 0 };
+    let mut current = Current { settings, manifest, scan, probes, checker };
     let mut checked = Exit::Done;
     if let Some(checker) = &mut current.checker
         && !current.scan.videos.is_empty()
     {
-        if watch.is_none() {
-            // Nothing is checked again later. A file that has just been copied is complete, unless it changes now.
-            checker.settle(Duration::ZERO);
-        }
-        (checked, current.arriving) = checker.check_all(&current.scan.videos, &mut current.probes)?;
+        checked = checker.check_all(&current.scan.videos, &mut current.probes)?;
         if checked == Exit::Interrupted {
             return Ok(checked);
         }
@@ -71,16 +66,16 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
     let damaged = find_damaged(settings)?;
     let mut writer = BufWriter::new(io::stdout().lock());
     let mut reads = write(&mut writer, |writer| write_report(writer, &current, &damaged))?;
-    if let Some(watch) = watch {
+    if let Some(watched) = watched {
         // Without a reader, watching is pointless.
         cancel.fetch_or(!reads, Ordering::Relaxed);
-        watch::follow(&mut current, watch, &cancel, &mut |current, report, changes| {
+        let is_current = watch::follow(&mut current, watched, &cancel, &mut |current, report, changes| {
             reads = write(&mut writer, |writer| write_changes(writer, current, report, changes))?;
             cancel.fetch_or(!reads, Ordering::Relaxed);
             Ok(())
         })?;
         // The report has the results of all checks since.
-        checked = Exit::Done;
+        checked = if is_current { Exit::Done } else { Exit::Incomplete };
         if reads && !settings.json && settings.verbosity > Verbosity::Quiet {
             write(&mut writer, |writer| write_report(writer, &current, &[]))?;
         }

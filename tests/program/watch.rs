@@ -109,6 +109,12 @@ impl Running {
         }
     }
 
+    /// Reads text until a line contains this.
+    #[track_caller]
+    fn until_line(&self, text: &str) {
+        while !self.line().contains(text) {}
+    }
+
     #[track_caller]
     fn end(mut self, with: &str, code: i32) -> Vec<String> {
         signal(&self.child, with);
@@ -183,6 +189,62 @@ fn missing_watch_updates_the_lists() {
         wait_for("one has gone", || list() == "a\nb");
         missing.end("-INT", 3);
     }
+}
+
+#[test]
+fn a_file_that_is_being_written_does_not_count_when_another_one_changes() {
+    for more in [&[][..], &["--poll"]] {
+        let bench = Bench::new(3600);
+        // One was there before, and one comes.
+        bench.put("Archery/v_b.mp4", 0);
+        bench.put("Archery/v_d.mp4", 3600);
+        let mut scan = bench.start(&[&["scan", "--quick", "--watch", "--json"], more].concat());
+        let d = ("Archery/v_d.mp4", "unlisted");
+        scan.until(&[("a", "ready"), ("b", "missing"), ("c", "missing"), d]);
+        let missing = bench.start(&[&["missing", "--watch"], more].concat());
+        let list = || fs::read_to_string(bench.path("out/missing/missing_files.txt")).unwrap_or_default();
+        wait_for("the first lists", || list() == "b\nc");
+        bench.put("Archery/v_c.mp4", 3600);
+        bench.remove("Archery/v_a.mp4");
+        scan.until(&[("a", "missing"), ("b", "missing"), ("c", "missing"), d]);
+        // The old list is removed before the new one gets its name.
+        wait_for("other lists", || !["", "b\nc"].contains(&list().as_str()));
+        assert_eq!(list(), "a\nb\nc");
+        assert!(scan.end("-INT", 3).is_empty());
+        missing.end("-INT", 3);
+    }
+}
+
+#[test]
+fn a_file_that_is_written_again_keeps_its_state_until_it_is_complete() {
+    let bench = Bench::new(3600);
+    bench.put("Archery/v_b.mp4", 3600);
+    let mut scan = bench.start(&["scan", "--quick", "--watch", "--json"]);
+    scan.until(&[("a", "ready"), ("b", "ready"), ("c", "missing")]);
+    fs::write(bench.path("data/Archery/v_b.mp4"), "other").unwrap();
+    bench.remove("Archery/v_a.mp4");
+    scan.until(&[("a", "missing"), ("b", "ready"), ("c", "missing")]);
+    assert!(scan.end("-INT", 3).is_empty());
+}
+
+#[test]
+fn the_exit_code_is_that_of_a_last_scan() {
+    let bench = Bench::new(0);
+    fs::write(bench.path("list.txt"), "a,Archery\nb,Archery\n").unwrap();
+    fs::write(bench.path("config.toml"), "[watch]\nsettle_s = 0\npoll_s = 3\n").unwrap();
+    let scan = bench.start(&["scan", "--watch", "--poll"]);
+    let missing = bench.start(&["missing", "--watch", "--poll"]);
+    scan.until_line("has 2 videos in 1 class");
+    missing.until_line("download.txt");
+    bench.put("Archery/v_b.mp4", 0);
+    scan.until_line("unchecked Archery/v_b.mp4 (was missing)");
+    missing.until_line("0 of 2 videos missing or corrupt");
+    // The next poll is seconds away.
+    bench.remove("Archery/v_a.mp4");
+    let rest = scan.end("-INT", 3).join("\n");
+    assert!(rest.contains("missing a (Archery): in the manifest, not on disk"), "{rest}");
+    missing.end("-INT", 3);
+    assert_eq!(fs::read_to_string(bench.path("out/missing/missing_files.txt")).unwrap(), "a");
 }
 
 #[test]

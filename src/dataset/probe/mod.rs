@@ -176,7 +176,7 @@ pub fn probe(
 }
 
 /// Whether a file may still be being written. Modification times in the future are ignored.
-fn is_arriving(stamp: SourceStamp, settle: Duration) -> bool {
+pub(crate) fn is_arriving(stamp: SourceStamp, settle: Duration) -> bool {
     let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) else { return false };
     let age = now.as_nanos() as i128 - i128::from(stamp.mtime_ns);
     age.unsigned_abs() < settle.as_nanos()
