@@ -61,6 +61,11 @@ impl ExitError {
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit, error: error.into() }
     }
+
+    /// The error of a command that a signal has ended.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(Exit::Interrupted, "interrupted; run the same command again")
+    }
 }
 
 impl fmt::Display for ExitError {

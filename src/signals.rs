@@ -1,10 +1,12 @@
 //! Unix signals, as futures and as a flag.
 
 use std::io;
-use std::process;
+use std::process::{self, Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal as ProcessSignal, kill_process};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -100,6 +102,28 @@ pub(crate) fn cancel_on_signal(note: Option<&'static str>) -> io::Result<Arc<Ato
         });
     })?;
     Ok(cancelled)
+}
+
+/// The interval of checks for the end of a child process.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Waits until a child process ends. Once `cancelled` is set, asks it to end by SIGTERM.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn wait_for(child: &mut Child, cancelled: &AtomicBool) -> io::Result<ExitStatus> {
+    let mut is_asked = false;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if !is_asked && cancelled.load(Ordering::Relaxed) {
+            is_asked = true;
+            // It may have ended meanwhile.
+            let _ = kill_process(Pid::from_child(child), ProcessSignal::TERM);
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
 }
 
 /// What a signal asks the terminal interface to do.

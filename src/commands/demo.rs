@@ -5,9 +5,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use reeldeck_common::atomic::{self, Owner};
+use reeldeck_common::atomic::{self, Owner, Sweeper, TemporaryFolder, sweep_folder};
 use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::versions::SEEDED_WEIGHTS;
@@ -20,6 +21,7 @@ use crate::discovery;
 use crate::error::{Exit, ExitError};
 use crate::out::errln;
 use crate::out::outln;
+use crate::signals::{self, cancel_on_signal};
 
 /// The first line of the configuration that a demo writes.
 const MARK: &str = "# The demo's configuration: seeded weights, so that it runs without the published checkpoint.";
@@ -66,7 +68,9 @@ pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
         );
         return Err(ExitError::new(Exit::Usage, message).into());
     }
-    make_dataset(&dir.join("data"), &definition)?;
+    let cancelled = cancel_on_signal(None).context("failed to catch signals")?;
+    sweep_folder(&dir, &Sweeper::of_command()).with_context(|| format!("failed to list {}", shown(&dir)))?;
+    make_dataset(&dir.join("data"), &definition, &cancelled)?;
     let config = dir.join("config.toml");
     if !config.exists() {
         let text = format!("{MARK}\nroot = \"data\"\nout = \"out\"\ncheckpoint = \"seeded\"\n");
@@ -75,8 +79,12 @@ pub(crate) fn run_demo(dir: &Path) -> Result<Exit> {
     }
     let own = discovery::reeldeck()?;
     errln!("running: {} --batch --config {}", shown(&own), shown(&config));
-    let status = Command::new(&own).arg("--batch").arg("--config").arg(&config).stdin(Stdio::null()).status();
-    let code = status.context("failed to start reeldeck")?.code();
+    let run = Command::new(&own).arg("--batch").arg("--config").arg(&config).stdin(Stdio::null()).spawn();
+    let status = signals::wait_for(&mut run.context("failed to start reeldeck")?, &cancelled);
+    let code = status.context("failed to wait for reeldeck")?.code();
+    if cancelled.load(Ordering::Relaxed) || code == Some(i32::from(Exit::Interrupted.code())) {
+        return Err(ExitError::interrupted().into());
+    }
     ensure!(
         code == Some(i32::from(Exit::Incomplete.code())),
         "the demo has broken videos, so its run must end with exit code 3; it ended with {code:?}"
@@ -112,7 +120,7 @@ fn not_ours(dir: &Path, definition: &Definition) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
+fn make_dataset(root: &Path, definition: &Definition, cancelled: &AtomicBool) -> Result<()> {
     let missing: Vec<&Entry> = definition.file.iter().filter(|entry| !entry.name.under(root).exists()).collect();
     if missing.is_empty() {
         return Ok(());
@@ -120,7 +128,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
     errln!("making {} videos in {}", missing.len(), shown(root));
     // Complete videos are moved into the dataset, so that an interrupted demo leaves no half video.
     let beside = root.parent().unwrap_or(root);
-    let made = tempfile::Builder::new().prefix(".demo-").tempdir_in(beside);
+    let made = TemporaryFolder::create(beside, &Owner::this_process());
     let made = made.with_context(|| format!("failed to create a folder in {}", shown(beside)))?;
     let workshop = made.path();
     let path_in = |folder: &Path, entry: &Entry| entry.name.under(folder);
@@ -129,7 +137,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
         .filter(|entry| !entry.empty)
         .map(|entry| serde_json::json!({ "file": path_in(workshop, entry), "video": entry.video, "otherwise": entry.otherwise }))
         .collect();
-    discovery::synthesize(&discovery::probe()?, &jobs)?;
+    discovery::synthesize(&discovery::probe()?, &jobs, cancelled)?;
     for entry in missing {
         let (made, place) = (path_in(workshop, entry), path_in(root, entry));
         for folder in [made.parent(), place.parent()].into_iter().flatten() {
@@ -138,8 +146,7 @@ fn make_dataset(root: &Path, definition: &Definition) -> Result<()> {
         damage(&made, entry).with_context(|| format!("failed to write {}", shown(&made)))?;
         fs::rename(&made, &place).with_context(|| format!("failed to write {}", shown(&place)))?;
     }
-    let path = workshop.to_owned();
-    made.close().with_context(|| format!("failed to remove {}", shown(&path)))
+    Ok(())
 }
 
 fn damage(path: &Path, entry: &Entry) -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod measure;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,8 +13,9 @@ use crate::config::Settings;
 use crate::config::measurements::{self, Measurement, Measurements};
 use crate::dataset::shown;
 use crate::discovery;
-use crate::error::Exit;
+use crate::error::{Exit, ExitError};
 use crate::out::{errln, outln};
+use crate::signals::cancel_on_signal;
 use measure::{Bench, Video};
 
 /// Numbers of clips per pass to measure, the default first.
@@ -22,7 +24,7 @@ const BATCHES: [usize; 3] = [2, 1, 4];
 /// Measures each number of workers with each number of clips per pass, and keeps the results.
 ///
 /// # Errors
-/// When a worker or the probe fails, or the results cannot be written.
+/// When a worker or the probe fails, a signal interrupts, or the results cannot be written.
 pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<Exit> {
     let file = measurements::file().context("no folder for the results; set HOME or XDG_CACHE_HOME")?;
     let read = || Measurements::read(&file).with_context(|| format!("failed to read {}; remove it", shown(&file)));
@@ -30,13 +32,18 @@ pub(crate) fn run_tune(settings: &Settings, args: &TuneArgs) -> anyhow::Result<E
     read()?;
     let cores = crate::allocation::cores();
     let worker = discovery::worker()?;
-    let video = Video::make(&discovery::probe()?)?;
+    let cancelled = cancel_on_signal(None).context("failed to catch signals")?;
+    let video = Video::make(&discovery::probe()?, &cancelled)?;
     let time = Duration::from_secs(args.seconds);
-    let bench = Bench { worker: &worker, recipe: &settings.recipe, video: &video, time };
+    let bench = Bench { worker: &worker, recipe: &settings.recipe, video: &video, time, cancelled: &cancelled };
     let mut measured: Vec<Measurement> = vec![];
     for (workers, threads) in shares(cores) {
         for batch in BATCHES {
-            let one = bench.measure(workers, threads, batch).context("failed to measure a worker")?;
+            let one = bench.measure(workers, threads, batch);
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(ExitError::interrupted().into());
+            }
+            let one = one.context("failed to measure a worker")?;
             outln!("{}: {:.2} clips/s", describe(&one), one.clips_per_s);
             measured.push(one);
         }

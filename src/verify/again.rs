@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reeldeck_common::atomic::{self, Sweeper};
+use reeldeck_common::atomic::TemporaryFolder;
 use reeldeck_common::error::{ErrorKind, Failure};
 use reeldeck_common::feature::Feature;
 use reeldeck_common::protocol::Init;
@@ -48,8 +48,9 @@ pub(crate) enum Reextracted {
 #[derive(Debug)]
 pub(crate) struct Extractor {
     options: ExtractorOptions,
-    folder: PathBuf,
+    /// Ends before its folder is removed.
     worker: Option<Worker>,
+    folder: TemporaryFolder,
 }
 
 impl Extractor {
@@ -58,9 +59,8 @@ impl Extractor {
     /// # Errors
     /// When the folder cannot be created.
     pub(crate) fn new(options: ExtractorOptions) -> io::Result<Self> {
-        atomic::sweep_folder(&options.parent, &Sweeper::of_command())?;
-        let folder = atomic::create_folder(&options.parent, &options.init.owner)?;
-        Ok(Self { options, folder, worker: None })
+        let folder = TemporaryFolder::create(&options.parent, &options.init.owner)?;
+        Ok(Self { options, worker: None, folder })
     }
 
     /// Extracts a video and compares it with its stored feature. A worker that fails is replaced for the next video.
@@ -78,7 +78,7 @@ impl Extractor {
     ) -> Result<Reextracted, Failure> {
         let of = |kind: Kind, text: String| Problem { video: video.clone(), kind, text };
         let finding = |text: String| of(Kind::Again, text);
-        let path = self.folder.join(video.folder()).join(format!("{}.safetensors", video.file()));
+        let path = self.folder.path().join(video.folder()).join(format!("{}.safetensors", video.file()));
         let extracted = match self.extract(video, source, &path, progress)? {
             Ok(()) => Feature::read(&path).map_err(|error| line_of(&error)),
             Err(failure) => Err(failure.line()),
@@ -159,12 +159,4 @@ impl Extractor {
 
 fn interrupted() -> Failure {
     Failure::new(ErrorKind::Interrupted, "interrupted; run the same command again")
-}
-
-impl Drop for Extractor {
-    fn drop(&mut self) {
-        // The worker ends before its folder is removed.
-        self.worker = None;
-        let _ = fs::remove_dir_all(&self.folder);
-    }
 }

@@ -15,6 +15,7 @@ mod events;
 mod export;
 mod fetch;
 mod gpu_check;
+mod interrupted;
 mod joining;
 mod last_run;
 mod layouts;

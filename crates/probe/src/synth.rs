@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use reeldeck_process::confine;
 use reeldeck_video::synth::{self, Synth};
 use serde::Deserialize;
 
@@ -33,6 +34,8 @@ enum Otherwise {
 
 /// Reads `[{"file": …, "video": {…}}, …]` and creates each file and its folder.
 pub(crate) fn run() -> Result<()> {
+    // Nobody would remove the videos.
+    confine::die_with_parent().context("failed to end with the process that asks for the videos")?;
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).context("failed to read the list of videos")?;
     let jobs: Vec<Job> = serde_json::from_str(&text).context("invalid list of videos")?;

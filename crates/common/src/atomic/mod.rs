@@ -1,8 +1,10 @@
 //! Atomic writes: temporary file, fsync, rename, fsync of the folder. A file is either complete or absent.
 
+mod folder;
 mod group;
 mod sweep;
 
+pub use folder::TemporaryFolder;
 pub use group::{MARKER, lock_folder, write_group};
 pub use sweep::{Sweeper, sweep_folder};
 
@@ -188,16 +190,6 @@ fn begin(path: &Path, owner: &Owner) -> io::Result<(Temporary, File)> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => owner.create(path),
     }
-}
-
-/// Creates a temporary folder in `parent`, and the parent if it is missing. If it is not removed, a later sweep removes it.
-///
-/// # Errors
-/// When it cannot be created.
-pub fn create_folder(parent: &Path, owner: &Owner) -> io::Result<PathBuf> {
-    fs::create_dir_all(parent)?;
-    let path = parent.join(owner.temporary(Path::new("folder"), COUNTER.fetch_add(1, Ordering::Relaxed))?);
-    fs::create_dir(&path).map(|()| path)
 }
 
 /// Makes renames in `folder` durable.
