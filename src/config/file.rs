@@ -6,14 +6,9 @@ use reeldeck_common::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 use super::{EngineSection, TuiSection, WatchSection};
-use crate::dataset::scan::{FolderLayout, ScanRules, is_partial_extension};
+use crate::dataset::scan::{EXTENSIONS, FolderLayout, ScanRules, is_partial_extension};
 use crate::dataset::video_list::LabelStyle;
 use crate::format::Format;
-
-const EXTENSIONS: &[&str] = &[
-    "mp4", "mkv", "webm", "avi", "mov", "m4v", "flv", "ts", "mpg", "mpeg", "wmv", "3gp", "ogv", "asf", "m2ts", "mts",
-    "vob", "mxf",
-];
 
 /// The content of a configuration file. `config.example.toml` explains each key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

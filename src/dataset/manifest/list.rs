@@ -1,5 +1,5 @@
-//! A plain list as a manifest: one video per line, as `id`, as `id,class`, or as `Class/v_id.mp4 -1`, where the class
-//! folder and the label may be left out.
+//! A plain list as a manifest: one video per line, as `id` or as `Class/v_id.mp4 -1`, where the class folder and the label may
+//! be left out. Both `id` and `v_id.mp4` may be followed by `,class`.
 
 use std::io::{BufRead, Read};
 
@@ -8,6 +8,7 @@ use reeldeck_common::video::{NameError, VideoName};
 use super::guard::Place;
 use super::names::{check_id, check_label};
 use super::{Entry, Problem, Sink, id_of};
+use crate::dataset::scan::EXTENSIONS;
 use crate::dataset::shown_bytes;
 
 /// Maximum length of a line, in bytes.
@@ -53,11 +54,12 @@ pub(super) fn read(mut reader: impl BufRead, prefix: &str, sink: &mut Sink<'_>) 
 fn parse(line: &str, prefix: &str) -> Result<(String, Option<String>), (usize, String)> {
     // An id has no white space, so what has a label is a file.
     let has_label = line.rsplit_once(' ').is_some_and(|(_, label)| label.parse::<i64>().is_ok());
-    let (id, class) = if line.contains('/') || has_label {
+    let (id, class) = if line.contains('/') || has_label || is_file(line) {
         file(line, prefix).map_err(|why| (0, why))?
     } else if let Some((id, class)) = line.split_once(',') {
         let class = class.trim_ascii();
         check_label(class).map_err(|error| (id.len() + 1, error.to_string()))?;
+        let id = if is_file(id) { id_in(id, prefix).map_err(|why| (0, why))? } else { id };
         (id.to_owned(), Some(class.to_owned()))
     } else if let Some(at) = line.find(char::is_whitespace) {
         return Err((at, "an id, `id,class` or `Class/file -1` is expected, but this is white space".into()));
@@ -66,6 +68,18 @@ fn parse(line: &str, prefix: &str) -> Result<(String, Option<String>), (usize, S
     };
     check_id(&id).map_err(|error| (0, error.to_string()))?;
     Ok((id, class))
+}
+
+/// Whether this is the name of a file, and not an id.
+fn is_file(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
+}
+
+/// The id in the name of a file.
+fn id_in<'a>(file: &'a str, prefix: &str) -> Result<&'a str, String> {
+    id_of(file, prefix)
+        .ok_or_else(|| format!("the file's name does not begin with {prefix:?}; see `[manifest] prefix`"))
 }
 
 /// A video's name such as `Class/v_id.mp4`, optionally followed by a label.
@@ -78,8 +92,7 @@ fn file(line: &str, prefix: &str) -> Result<(String, Option<String>), String> {
         NameError::Shape => "the video's name is not a path such as Class/file".to_owned(),
         other => other.to_string(),
     })?;
-    let id = id_of(name.file(), prefix)
-        .ok_or_else(|| format!("the file's name does not begin with {prefix:?}; see `[manifest] prefix`"))?;
+    let id = id_in(name.file(), prefix)?;
     let class = Some(name.class()).filter(|class| !class.is_empty());
     class.map_or(Ok(()), check_label).map_err(|error| error.to_string())?;
     Ok((id.to_owned(), class.map(str::to_owned)))

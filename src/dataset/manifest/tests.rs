@@ -202,8 +202,9 @@ fn other_files_are_recognised() {
 
 #[test]
 fn lists_of_all_forms_are_read() {
-    let text =
-        "\u{feff}--0edUL8zmA\r\n_b,Horseback_riding\r\n\r\nTai chi/v_c-d.mp4 -1\nA/v_v_x.webm\n e\n".replace(" e", "e");
+    let text = "\u{feff}--0edUL8zmA\r\n_b,Horseback_riding\r\n\r\nTai chi/v_c-d.mp4 -1\nA/v_v_x.webm\n e\n\
+         v_1.mp4\nv_b c.MKV\nv_3.mp4,Archery\na.b\n"
+        .replace(" e", "e");
     let manifest = parse(text, "list.txt").unwrap();
     assert_eq!(manifest.kind, Kind::List);
     let found: Vec<_> =
@@ -217,6 +218,11 @@ fn lists_of_all_forms_are_read() {
             entry("c-d", Some("Tai chi")),
             entry("v_x", Some("A")),
             entry("e", None),
+            // Names of files, and an id with a dot.
+            entry("1", None),
+            entry("b c", None),
+            entry("3", Some("Archery")),
+            entry("a.b", None),
         ]
     );
 }
@@ -226,6 +232,9 @@ fn invalid_lines_are_reported_with_their_position() {
     for (text, line, column, says) in [
         (&b"a\nb c\n"[..], 2, 2, "this is white space"),
         (b"a\tb", 1, 2, "this is white space"),
+        (b"v_1.mp4\n2.mp4", 2, 1, "does not begin with \"v_\"; see `[manifest] prefix`: 2.mp4"),
+        (b"2.mp4,X", 1, 1, "does not begin with \"v_\"; see `[manifest] prefix`: 2.mp4,X"),
+        (b"v_1.mp4\n1", 2, 1, "occurs twice"),
         (b"a\n\na\n", 3, 1, "the id \"a\" occurs twice, first at line 1, column 1"),
         (b"a\nA/v_a.mp4 -1\n", 2, 1, "occurs twice"),
         (b"../../x", 1, 1, "not a path such as Class/file"),

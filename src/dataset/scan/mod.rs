@@ -23,6 +23,12 @@ pub use layout::FolderLayout;
 pub(crate) use partial::is_partial_extension;
 pub(crate) use refusal::{Refusal, Refused, ScanError};
 
+/// The default extensions of videos.
+pub(crate) const EXTENSIONS: &[&str] = &[
+    "mp4", "mkv", "webm", "avi", "mov", "m4v", "flv", "ts", "mpg", "mpeg", "wmv", "3gp", "ogv", "asf", "m2ts", "mts",
+    "vob", "mxf",
+];
+
 /// A feature file adds this to the name of its video, and file names have at most 255 bytes.
 const MAX_NAME_LEN: usize = 255 - ".safetensors".len();
 
