@@ -35,13 +35,16 @@ const NAMED: &[(&str, KeyCode)] = &[
 ];
 
 impl Key {
-    /// Normalizes an event: terminals differ in whether they report shift with a capital letter or with backtab.
+    /// Normalizes an event: terminals differ in whether they report shift with a capital letter or with backtab, and ctrl with a
+    /// capital letter is ctrl with the letter.
     pub(super) fn of(event: KeyEvent) -> Self {
         let mut mods = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
         let mut code = event.code;
         if let KeyCode::Char(c) = code {
-            if mods.contains(KeyModifiers::SHIFT) && mods.contains(KeyModifiers::CONTROL) {
+            if mods.contains(KeyModifiers::CONTROL) {
                 code = KeyCode::Char(c.to_ascii_lowercase());
+            } else if mods.contains(KeyModifiers::SHIFT) {
+                code = KeyCode::Char(c.to_ascii_uppercase());
             }
             mods -= KeyModifiers::SHIFT;
         }
@@ -59,6 +62,37 @@ impl Key {
         match self.code {
             KeyCode::Char(c) if self.mods.is_empty() => Some(c),
             _ => None,
+        }
+    }
+
+    /// Checks that a terminal can send the key. It sends one byte for ctrl with a character, and the same byte for some other keys.
+    ///
+    /// # Errors
+    /// What to write instead.
+    fn check_sent(self) -> Result<(), String> {
+        let Self { code, mods } = self;
+        let is_ctrl = mods.contains(KeyModifiers::CONTROL);
+        let same = match code {
+            KeyCode::Char('m') if is_ctrl => KeyCode::Enter,
+            KeyCode::Char('i') if is_ctrl => KeyCode::Tab,
+            KeyCode::Char('[') if is_ctrl => KeyCode::Esc,
+            KeyCode::Char('h') if is_ctrl => KeyCode::Backspace,
+            KeyCode::Enter | KeyCode::Tab | KeyCode::Esc | KeyCode::Backspace => code,
+            KeyCode::Char('a'..='z' | '4'..='7' | ' ') if is_ctrl => return Ok(()),
+            KeyCode::Char(_) if is_ctrl => {
+                return Err("terminals send ctrl only with a letter or space; write another key".into());
+            }
+            KeyCode::Char('[' | 'O') if mods.contains(KeyModifiers::ALT) => {
+                return Err("terminals send it at the beginning of other keys; write another key".into());
+            }
+            _ => return Ok(()),
+        };
+        let sent = Self { code: same, mods: mods & KeyModifiers::ALT };
+        match sent == self {
+            true => Ok(()),
+            false => {
+                Err(format!("terminals send {sent} for it; write {sent:?} or another key", sent = sent.to_string()))
+            }
         }
     }
 
@@ -96,7 +130,14 @@ impl FromStr for Key {
             .or_else(single)
             .or_else(function)
             .ok_or_else(|| format!("{text:?} is not a key: write a character, f1 to f24, or one of {}", names()))?;
-        Ok(Self::of(KeyEvent::new(code, mods)))
+        if let KeyCode::Char(c) = code
+            && mods == KeyModifiers::SHIFT
+            && !c.is_ascii_alphabetic()
+        {
+            return Err(format!("{text:?}: write the character that shift types with it"));
+        }
+        let key = Self::of(KeyEvent::new(code, mods));
+        key.check_sent().map(|()| key).map_err(|why| format!("{text:?}: {why}"))
     }
 }
 
@@ -158,14 +199,41 @@ mod tests {
 
     #[test]
     fn keys_round_trip_through_text() {
-        for text in ["j", "G", "ctrl-p", "alt-x", "f5", "space", "pgdn", "backtab", "-", "ctrl--", "/", "?", "f", "é"]
-        {
+        for text in ["j", "G", "ctrl-p", "alt-x", "f5", "space", "pgdn", "backtab", "-", "alt--", "/", "?", "f", "é"] {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
         }
         assert_eq!("g g".parse::<Keys>().unwrap().to_string(), "g g");
-        assert_eq!("Ctrl-D".parse::<Key>().unwrap(), event(KeyCode::Char('D'), KeyModifiers::CONTROL));
+        assert_eq!("Ctrl-D".parse::<Key>().unwrap(), event(KeyCode::Char('d'), KeyModifiers::CONTROL));
         for bad in ["", "hyper-x", "f25", "word", "ctrl-"] {
             assert!(bad.parse::<Keys>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_keys_that_a_terminal_sends_can_be_chosen() {
+        let error = |text: &str| text.parse::<Keys>().unwrap_err();
+        for (text, instead) in [
+            ("ctrl-m", "enter"),
+            ("ctrl-I", "tab"),
+            ("ctrl-[", "esc"),
+            ("g ctrl-h", "backspace"),
+            ("ctrl-alt-m", "alt-enter"),
+            ("ctrl-enter", "enter"),
+            ("shift-esc", "esc"),
+        ] {
+            let message = error(text);
+            assert!(
+                message.ends_with(&format!("terminals send {instead} for it; write {instead:?} or another key")),
+                "{message}"
+            );
+        }
+        assert_eq!(error("ctrl-;"), "\"ctrl-;\": terminals send ctrl only with a letter or space; write another key");
+        assert!(error("alt-[").contains("write another key"));
+        assert!(error("shift-1").contains("write the character that shift types"));
+        let key = |text: &str| text.parse::<Key>().unwrap();
+        assert_eq!((key("ctrl-A"), key("shift-a"), key("ctrl-shift-a")), (key("ctrl-a"), key("A"), key("ctrl-a")));
+        for sent in ["ctrl-space", "ctrl-up", "shift-up", "ctrl-f5", "alt-enter", "shift-tab", "ctrl-j", "ctrl-4"] {
+            assert!(sent.parse::<Key>().is_ok(), "{sent}");
         }
     }
 
