@@ -12,7 +12,10 @@ use crate::protocol::MAX_LINE;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ClientError {
-    #[error("no run is active in {}; `reeldeck --batch --detach` starts one in the background", shown(out))]
+    #[error(
+        "no run is active in {}; --out names the folder of another run, and `reeldeck --batch --detach` starts one",
+        shown(out)
+    )]
     NoRun { out: PathBuf },
     #[error("the run in this output folder is on host {host} (process {pid}); `reeldeck status` and `attach` show it")]
     OtherHost { host: String, pid: u32 },

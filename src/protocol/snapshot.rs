@@ -256,6 +256,14 @@ pub struct InFlight {
     pub seconds: f64,
 }
 
+impl Snapshot {
+    /// The number of videos that wait on their workers for the videos before them.
+    pub(crate) fn waiting_on_devices(&self) -> usize {
+        let waiting = |device: &DeviceState| device.in_flight.iter().skip(1).filter(|job| job.is_next()).count();
+        self.devices.iter().map(waiting).sum()
+    }
+}
+
 impl InFlight {
     /// The share that is done, 0 to 1; none before its frames are counted.
     pub fn share(&self) -> Option<f64> {

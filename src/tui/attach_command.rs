@@ -18,6 +18,14 @@ pub(super) fn attach_command(app: &App) -> String {
     }
 }
 
+/// The same for a shell in any folder.
+pub(super) fn attach_from_anywhere(app: &App) -> String {
+    match app.welcome() {
+        Some(welcome) => format!("{} attach --out {}", app.options.program, shell_word(&welcome.out.to_string_lossy())),
+        None => attach_command(app),
+    }
+}
+
 /// The output folder of a command without options in the current folder; `None` if the configuration cannot be used.
 pub(super) fn configured_out() -> Option<PathBuf> {
     let current = std::env::current_dir().ok()?;

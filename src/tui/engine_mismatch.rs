@@ -21,7 +21,7 @@ impl App {
         let uses_own = settings.config_file.is_some() && ![0, settings.digest()].contains(&welcome.settings);
         if uses_own {
             let changed = config::FILE.to_owned();
-            let text = format!("the engine has other settings; {changed} is used from the next run");
+            let text = format!("the run has other settings; {changed} is used from the next run");
             self.report(Level::Info, text);
             let (settings, typed) = (settings.clone(), typed.clone());
             self.new_settings = NewSettings::Waiting(Box::new(Reopening { settings, typed, changed, then: vec![] }));

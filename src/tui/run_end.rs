@@ -4,7 +4,7 @@ use reeldeck_common::error::ErrorKind;
 
 use super::action::Action;
 use super::app::App;
-use super::attach_command::attach_command;
+use super::attach_command::attach_from_anywhere;
 use super::text;
 use crate::protocol::snapshot::{Counts, Phase, Snapshot};
 use crate::protocol::summary::{Ending, RunSummary};
@@ -95,13 +95,13 @@ pub(super) fn exit_message(app: &App) -> Option<String> {
         }
         (_, Some(pid), _) if app.is_active() => {
             let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % processed"));
-            let attach = attach_command(app);
+            let attach = attach_from_anywhere(app);
             Some(format!("the run continues (process {pid}{percent}); `{attach}` shows it again"))
         }
         _ if app.active_others() > 0 => {
             let engines = text::plural(app.active_others() as u64, "engine continues", "engines continue");
             let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % processed"));
-            Some(format!("{engines} the run{percent}; `{}` follows it", attach_command(app)))
+            Some(format!("{engines} the run{percent}; `{}` follows it", attach_from_anywhere(app)))
         }
         // A summary from before this window was opened is no news.
         (_, _, Some(run)) if app.saw_end => {

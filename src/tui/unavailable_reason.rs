@@ -38,6 +38,10 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
                 let key = |action| app.keymap.key_text(action);
                 Some(match counts.failed as u64 {
                     0 => format!("nothing left to extract; {} exports the features", key(Action::Export)),
+                    1 if app.snapshot().is_some_and(run_end::only_corrupt_failed) => format!(
+                        "nothing is queued; 1 video failed as corrupt: {} shows it, and its details say what helps",
+                        key(Action::Problems)
+                    ),
                     failed if app.snapshot().is_some_and(run_end::only_corrupt_failed) => format!(
                         "nothing is queued; {} failed as corrupt: {} shows them, and the details of each say what helps",
                         text::plural(failed, "video", "videos"),
@@ -145,9 +149,10 @@ fn no_engine(app: &App, action: Action) -> Option<String> {
         Connection::Up(_) | Connection::Connecting => Some("the engine is starting; wait a moment".into()),
         Connection::Lost { .. } => Some("the connection to the engine is lost; reconnecting".into()),
         Connection::Gone { .. } if action == Action::StartPause => None,
-        Connection::Gone { .. } => {
-            Some(format!("the engine has exited; {} starts it", app.keymap.key_text(Action::StartPause)))
-        }
+        Connection::Gone { .. } => Some(format!(
+            "the background process has exited; {} starts it again",
+            app.keymap.key_text(Action::StartPause)
+        )),
     }
 }
 

@@ -20,7 +20,8 @@ const PHRASES: &[(&str, &str)] = &[
     ("`reeldeck scan` names them", "{states} shows them"),
     ("`reeldeck resume` resumes it", "{start-pause} resumes"),
     ("interrupt again to stop now, or run `reeldeck stop --now`", "{stop} stops now"),
-    ("; `reeldeck --batch --detach` starts one in the background", ""),
+    ("; --out names the folder of another run, and `reeldeck --batch --detach` starts one", ""),
+    ("; the engine exits", ""),
     ("quit and correct `root`", "change it{settings}"),
     ("quit and start reeldeck again to use", "save{settings} to use"),
     (

@@ -112,7 +112,10 @@ fn start(
     let writer = extractor.start_writer()?;
     let jobs = jobs::start(messages, init, extractor.target())?;
     let device = match init.device.as_str() {
-        "cpu" => format!("CPU, {} threads", reeldeck_model::tch::get_num_threads()),
+        "cpu" => match reeldeck_model::tch::get_num_threads() {
+            1 => "CPU, 1 thread".into(),
+            threads => format!("CPU, {threads} threads"),
+        },
         other => other.to_owned(),
     };
     if let Some(text) = precision::slower(init) {

@@ -43,8 +43,8 @@ pub(super) fn is_excluded(details: &Details) -> bool {
 /// `None` if the action is available. `is_active`: a run is active.
 pub(crate) fn unavailable_reason(action: Action, details: &Details, is_active: bool) -> Option<&'static str> {
     match (action, details.row.state) {
-        (Action::Still, state) if !state.is_video() => Some("no still: it is not a video"),
-        (Action::Still, _) if details.path.is_none() => Some("no still: the file is not on disk"),
+        (Action::Still, state) if !state.is_video() => Some("no picture: it is not a video"),
+        (Action::Still, _) if details.path.is_none() => Some("no picture: the file is not on disk"),
         (Action::CopyPath, _) if details.path.is_none() && details.feature.is_none() => {
             Some("no path: the file is not on disk")
         }
@@ -78,6 +78,13 @@ pub(crate) fn retry_word(state: RowState) -> &'static str {
     }
 }
 
+/// The visible lines and the keys that scroll; empty if all lines are visible.
+pub(super) fn place(keymap: &Keymap, from: usize, height: usize, lines: usize) -> String {
+    let [down, up] = [Action::Down, Action::Up].map(|action| keymap.key_text(action));
+    let to = (from + height).min(lines);
+    if lines > height { format!(" {down} {up} scroll: {}-{to} of {lines} ", from + 1) } else { String::new() }
+}
+
 /// The keys that fit, in order of importance. Unavailable ones are dim.
 pub(super) fn hints(
     theme: &Theme,
@@ -93,7 +100,7 @@ pub(super) fn hints(
         let short = match line.action {
             Action::Exclude if is_excluded(details) => "include",
             Action::Retry => retry_word(details.row.state),
-            Action::Still if has_picture => "hide still",
+            Action::Still if has_picture => "hide picture",
             _ => line.short,
         };
         let wide = text::width(&key) + text::width(short) + 3;

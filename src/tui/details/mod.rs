@@ -15,7 +15,7 @@ use super::action::Action;
 use super::keymap::Keymap;
 use super::picture::{self, Depth, Rgb};
 use super::text;
-use super::theme::{Role, StateStyle, Theme};
+use super::theme::{Role, Theme};
 use crate::protocol::details::Details;
 use crate::protocol::row::RowState;
 use crate::protocol::snapshot::Phase;
@@ -226,17 +226,23 @@ impl DetailsView {
         self.details.path.clone().or_else(|| self.details.feature.as_ref().map(|feature| feature.path.clone()))
     }
 
-    /// `phase`: that of the run, if the engine is connected.
-    pub(super) fn draw(&self, theme: &Theme, keymap: &Keymap, phase: Option<Phase>, area: Rect, buffer: &mut Buffer) {
+    /// `phase`: that of the run, if the engine is connected. `progress`: that of the video, if it is in progress.
+    pub(super) fn draw(
+        &self,
+        theme: &Theme,
+        keymap: &Keymap,
+        (phase, progress): (Option<Phase>, Option<String>),
+        area: Rect,
+        buffer: &mut Buffer,
+    ) {
         let is_active = !matches!(phase, None | Some(Phase::Starting | Phase::Waiting | Phase::Idle));
         self.picture_at.set(None);
         let area = area.intersection(buffer.area);
         Clear.render(area, buffer);
         buffer.set_style(area, theme.style(Role::Base));
         if area.width < 3 || area.height < 3 {
-            let name = text::sanitized(self.video()).into_owned();
-            return Line::from(text::truncate(&name, usize::from(area.width), theme.ellipsis()).into_owned())
-                .render(area, buffer);
+            let name = text::sanitized(self.video());
+            return Line::raw(text::truncate(&name, area.width.into(), theme.ellipsis())).render(area, buffer);
         }
         let mut inner = area.inner(ratatui::layout::Margin::new(1, 1));
         if inner.width > 40 {
@@ -265,17 +271,20 @@ impl DetailsView {
             (RowState::Running, Some(Phase::Paused)) => theme.paused(),
             (state, _) => theme.state(state),
         };
-        self.frame(theme, shown, &hints, area, (from, height, lines), buffer);
+        let progress = progress.map(|progress| format!(", {}", text::sanitized(&progress))).unwrap_or_default();
+        let state = Span::styled(format!("{} {}{progress}", shown.glyph, shown.word), shown.style);
+        let place = keys::place(keymap, from, height, lines);
+        self.frame(theme, state, &hints, area, &place, buffer);
     }
 
     /// Draws the border with title, keys and scroll position.
     fn frame(
         &self,
         theme: &Theme,
-        shown: StateStyle,
+        state: Span<'static>,
         hints: &Line<'_>,
         area: Rect,
-        (from, height, lines): (usize, usize, usize),
+        place: &str,
         buffer: &mut Buffer,
     ) {
         let block =
@@ -283,15 +292,13 @@ impl DetailsView {
         block.render(area, buffer);
         let room = usize::from(area.width) - 2;
         let mut used = 0;
-        if lines > height && room > 30 {
-            let place = format!(" {}-{} of {lines} ", from + 1, (from + height).min(lines));
-            used = place.len() + 2;
-            let x = area.right() - 2 - place.len() as u16;
+        if !place.is_empty() && room > 40 {
+            used = text::width(place) + 2;
+            let x = area.right() - used as u16;
             buffer.set_string(x, area.y, place, theme.style(Role::Dim));
         }
         let name = text::sanitized(self.video());
-        let state = format!("{} {}", shown.glyph, shown.word);
-        let left = room.saturating_sub(used + text::width(&state) + 6);
+        let left = room.saturating_sub(used + text::width(&state.content) + 6);
         let mut title = vec![];
         if left >= 8 {
             let (class, file) = name.rsplit_once('/').unwrap_or(("", &name));
@@ -308,7 +315,7 @@ impl DetailsView {
             ));
             title.push(Span::raw(" "));
         }
-        title.push(Span::styled(format!(" {state} "), shown.style));
+        title.push(Span::styled(format!(" {} ", state.content), state.style));
         buffer.set_line(area.x + 1, area.y, &Line::from(title), (room - used.min(room)) as u16);
         buffer.set_line(area.x + 1, area.bottom() - 1, hints, room as u16);
     }
@@ -332,8 +339,8 @@ impl DetailsView {
     fn write_still(&self, page: &mut Page, rows: usize) {
         match &self.still {
             Still::None => {}
-            Still::Loading => page.text("still", "being fetched", Role::Dim),
-            Still::Failed(why) => page.text("still", why, Role::Warn),
+            Still::Loading => page.text("picture", "being fetched", Role::Dim),
+            Still::Failed(why) => page.text("picture", why, Role::Warn),
             Still::Loaded(picture) => {
                 let lines = picture::lines(picture, page.room(), rows, self.depth);
                 let from = page.lines.len();
@@ -341,7 +348,7 @@ impl DetailsView {
                     page.picture = Some((from, lines.len()));
                 }
                 for (at, line) in lines.into_iter().enumerate() {
-                    page.line(if at == 0 { "still" } else { "" }, if self.in_pixels { vec![] } else { line.spans });
+                    page.line(if at == 0 { "picture" } else { "" }, if self.in_pixels { vec![] } else { line.spans });
                 }
             }
         }
@@ -362,7 +369,7 @@ impl DetailsView {
                 }
                 return;
             }
-            Still::Loading => (format!("fetching a still {}", theme.ellipsis()), Role::Dim),
+            Still::Loading => (format!("fetching a picture {}", theme.ellipsis()), Role::Dim),
             Still::Failed(why) => (why.clone(), Role::Warn),
         };
         for (y, line) in (area.y..area.bottom()).zip(text::wrap(&text::sanitized(&words), usize::from(area.width))) {

@@ -157,7 +157,7 @@ fn view(details: Details) -> DetailsView {
 
 fn draw(view: &DetailsView, theme: &Theme, width: u16, height: u16) -> Buffer {
     render::screen(theme, width, height, |area, buffer| {
-        view.draw(theme, &Keymap::default(), Some(Phase::Running), area, buffer)
+        view.draw(theme, &Keymap::default(), (Some(Phase::Running), None), area, buffer)
     })
 }
 
@@ -380,6 +380,6 @@ fn a_corrupt_video_that_is_queued_says_what_happens_to_it_and_gives_advice_once(
 fn the_keys_fit_into_80_columns_and_none_is_useless() {
     let text = text_of(&view(failed()), 80, 24);
     let keys = text.lines().last().unwrap();
-    assert!(["o still", "w copy why", "p prev", "n next"].iter().all(|key| keys.contains(key)), "{keys}");
+    assert!(["o picture", "w copy why", "p prev", "n next"].iter().all(|key| keys.contains(key)), "{keys}");
     assert!(!text_of(&view(bare(RowState::Queued)), 80, 24).contains("copy why"), "nothing went wrong");
 }

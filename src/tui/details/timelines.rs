@@ -213,10 +213,10 @@ fn heat(page: &mut Page, feature: &FeatureDetails, width: usize) {
         (sum / part.len().max(1)) as u8
     };
     // The legend comes first, because the end of the map may be below the screen.
-    let mut legend = vec![Span::styled("least ", theme.style(Role::Dim))];
+    let mut legend = vec![Span::styled("heat map: low ", theme.style(Role::Dim))];
     legend.extend(spans((0..8).map(|step| cell(&theme, [Some(step * 36), Some(step * 36)]))));
-    let words = format!(" greatest value; {} by {of} and time", tensor.map_or("feature", |(name, _)| name));
-    let room = page.room().saturating_sub(14);
+    let words = format!(" high {}; rows: {of}, columns: time", tensor.map_or("feature", |(name, _)| name));
+    let room = page.room().saturating_sub(22);
     legend.push(Span::styled(text::truncate(&words, room, theme.ellipsis()).into_owned(), theme.style(Role::Dim)));
     page.line("", legend);
     // With colours, one line shows two rows.

@@ -107,7 +107,7 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Everywhere, &["S"], A::Stop, "stop", "stop the run, after the videos in progress or at once", 70),
     binding(Everywhere, &["R"], A::RetryAll, "retry failed", "retry all failed videos", 26),
     binding(Everywhere, &["l"], A::WriteList, "write list", "write the list of videos, hacs_data.txt", 60),
-    binding(Everywhere, &["e"], A::Export, "export", "export the features in a format that you choose", 62),
+    binding(Everywhere, &["e"], A::Export, "export", "export in any format; a run ends with result.pkl", 62),
     binding(Everywhere, &["m"], A::WriteMissing, "list missing", "write the lists of missing videos", 64),
     binding(Everywhere, &["f5", "ctrl-r"], A::Rescan, "rescan", "scan the dataset folder again", 66),
     binding(Everywhere, &["c"], A::Check, "check", "check the videos that were not checked yet", 0),
@@ -173,7 +173,7 @@ pub(crate) const TABLE: &[Binding] = &[
 
     binding(Details, &["esc", "q", "enter"], A::Close, "back", "back to the table", 1),
     binding(Details, &["r"], A::Retry, "extract again", "extract this video again", 10),
-    binding(Details, &["o"], A::Still, "still", "show or hide the still", 20),
+    binding(Details, &["o"], A::Still, "picture", "show or hide a picture of this video", 20),
     binding(Details, &["x"], A::Exclude, "exclude", "exclude or include this video", 30),
     binding(Details, &["p", "h", "left"], A::PreviousVideo, "prev", "show the video before this one", 40),
     binding(Details, &["n", "l", "right"], A::NextVideo, "next", "show the video after this one", 41),

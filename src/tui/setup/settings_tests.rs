@@ -129,6 +129,9 @@ fn what_the_engine_uses_is_shown_where_it_differs() {
     setup.go(1);
     let text = text_of(&setup, 80, 24);
     assert!(text.contains("in use: /mnt/old"), "{text}");
+    setup.go(3);
+    assert!(text_of(&setup, 80, 24).contains("in use: /mnt/old"), "also below a field without the cursor");
+    setup.go(-3);
     // So it is with what was typed.
     setup.go(1);
     let checks = setup.paste("published");

@@ -85,7 +85,6 @@ impl Setup {
             writer.y += 1;
         }
         let mut cursor = None;
-        let mut unexplained = None;
         for &name in self.shown() {
             let is_focused = self.focused() == Some(name);
             let at = self.line(&mut writer, name, is_focused);
@@ -94,7 +93,7 @@ impl Setup {
             let noticed = is_focused && matches!(self.notice, Notice::OfField(_));
             // What the engine uses is nowhere else.
             let is_wrong = matches!(self.state(name).verdict, Some(Verdict::Wrong(_)));
-            let differs = is_focused && !is_wrong && self.other_in_use(name).is_some();
+            let differs = !is_wrong && self.other_in_use(name).is_some();
             let rest = match room {
                 Density::Fields => None,
                 _ if noticed || differs => {
@@ -111,15 +110,18 @@ impl Setup {
             };
             match (room, rest) {
                 (Density::Full | Density::Normal, Some((words, style))) => {
-                    unexplained = unexplained.or(is_focused.then_some(name));
                     writer.text(writer.indent() + 2, &words, style);
+                    // It takes the line of the message.
+                    if is_focused && self.notice == Notice::None {
+                        self.explain(&mut writer, name, true);
+                    }
                     writer.y += u16::from(room == Density::Full);
                 }
                 (Density::Full, None) => {
                     self.explain(&mut writer, name, is_focused);
                     writer.y += 1;
                 }
-                (Density::Normal, None) if is_focused => self.explain(&mut writer, name, true),
+                (Density::Normal, None) if is_focused || differs => self.explain(&mut writer, name, is_focused),
                 (Density::Normal, None) => writer.y += 1,
                 _ => {}
             }
@@ -129,10 +131,6 @@ impl Setup {
         match (self.focused(), room) {
             _ if is_shown => {}
             _ if self.notice != Notice::None => self.notice_line(&mut writer),
-            // A long verdict has taken the place of the explanation.
-            _ if let Some(name) = unexplained => {
-                writer.text(0, &format!("{}: {}", name.label(), name.help()), theme.style(Role::Dim));
-            }
             (Some(name), Density::Compact) => self.explain(&mut writer, name, true),
             (Some(name), Density::Fields) if self.suggestions.is_empty() => self.verdict_line(&mut writer, name),
             (Some(name), Density::Fields) => self.explain(&mut writer, name, true),
@@ -145,7 +143,7 @@ impl Setup {
         if self.is_of_settings() {
             let effect = match run_is_active {
                 true => "A run is active. What you change takes effect with the next run.",
-                false => "No run is active. What you change takes effect at once: the engine restarts.",
+                false => "No run is active. What you change takes effect at once.",
             };
             let file = self.file.to_string_lossy();
             return [format!("The settings of {}", text::sanitized(&file)), effect.into()];
@@ -154,7 +152,7 @@ impl Setup {
         let fields = if self.asks_layout() { "six" } else { "five" };
         [
             format!("No config.toml in {} yet. These {fields} fields create one;", text::sanitized(&folder)),
-            "every other setting has a default. Nothing is saved before the last line.".into(),
+            "every other setting has a default. The file is written when you save.".into(),
         ]
     }
 
@@ -300,7 +298,7 @@ impl Setup {
         {
             return writer.text(writer.indent(), &text::sanitized(words), writer.theme.style(Role::Warn));
         }
-        if self.suggestions.is_empty()
+        if (self.suggestions.is_empty() || !is_focused)
             && let Some(used) = self.other_in_use(name)
         {
             let words = format!("in use: {}", text::sanitized(&used));

@@ -171,6 +171,13 @@ impl VideoTable {
         }
     }
 
+    /// The user has chosen this filter: the cursor stays on its video when the filter is cleared.
+    pub(super) fn keep_filter(&mut self) {
+        if self.known && !self.filter.text.is_empty() {
+            self.pin();
+        }
+    }
+
     /// A different engine answers now: everything is requested anew.
     pub(super) fn invalidate(&mut self) {
         self.generation += 1;

@@ -235,7 +235,7 @@ fn the_command_that_attaches_names_the_folder_of_the_run_and_the_program() {
     harness.app.options.configured_out = Some("/out/hacs".into());
     harness.press("q d");
     let Some(Effect::Quit(Some(exit_message))) = harness.effects.pop() else { panic!() };
-    assert!(exit_message.contains("`./target/reeldeck attach` shows it again"), "{exit_message}");
+    assert!(exit_message.contains("`./target/reeldeck attach --out /out/hacs` shows it again"), "{exit_message}");
 }
 
 #[test]

@@ -35,3 +35,30 @@ fn a_running_row_shows_what_was_found() {
     let line = harness.line("50 %");
     assert!(line.contains("≠≡"), "{line}");
 }
+
+#[test]
+fn a_reason_that_its_column_cuts_is_shown_below_the_rows() {
+    let reason = "the MP4 index (moov) is missing, because the download ended before the last part of the file came";
+    let mut harness = running(80, 24, many(3), gpus(1));
+    harness.table.rows.iter_mut().for_each(|row| row.reason = Some(reason.into()));
+    harness.table_changed();
+    let words = |harness: &Harness| harness.screen().replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&harness).contains("Why: the MP4 index (moov) is missing, because the download ended before"));
+    assert!(harness.shows("part of the file came"), "{}", harness.screen());
+    harness.resize(80, 9);
+    let last = harness.line("Why:");
+    assert!(last.contains("the MP4 index (moov) is missing") && last.contains('…'), "{last}");
+}
+
+#[test]
+fn the_cursor_stays_on_the_video_that_was_found() {
+    let mut harness = running(120, 40, failing(), gpus(2));
+    let under = |harness: &Harness| harness.app.videos.current().unwrap().video.clone();
+    harness.press("j j j");
+    let before = under(&harness);
+    harness.press("/").type_text("archery").press("enter");
+    let found = under(&harness);
+    assert_ne!(found, before);
+    harness.press("esc");
+    assert_eq!(under(&harness), found);
+}

@@ -38,7 +38,7 @@ fn videos_of_a_paused_run_are_paused() {
     let mut harness = running(80, 24, failing(), gpus(2));
     phase(&mut harness, Phase::Paused);
     let screen = harness.screen();
-    assert!(screen.contains("‖ paused 4") && screen.contains("paused (ran 2 h 14 m)"), "{screen}");
+    assert!(screen.contains("‖ paused 2 + 2 next") && screen.contains("paused (ran 2 h 14 m)"), "{screen}");
     harness.press("f w enter");
     assert!(!harness.screen().lines().skip(3).any(|line| line.contains("▶")), "{}", harness.screen());
     harness.knows_details = true;
@@ -65,7 +65,9 @@ fn a_video_that_waits_on_its_device_for_another_one_is_the_next() {
     let rows: Vec<String> =
         harness.screen().lines().filter(|line| line.contains("on cuda:0")).map(str::to_owned).collect();
     assert!(rows[0].contains("20 %") && rows[1].contains("▶ next") && rows[1].contains("next on cuda:0"), "{rows:#?}");
-    assert!(harness.screen().contains("▶ running 2"));
+    assert!(harness.screen().contains("▶ running 1 + 1 next"));
+    let narrow = running(80, 24, many(500), gpus(1)).screen();
+    assert!(narrow.contains(" processed") && narrow.contains("▶ running 1 + 1 next"), "{narrow}");
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn export_menu() -> Menu {
         let order = CommandGroup::single(Command::Export { formats: vec![name.clone()] });
         MenuItem::new(key, format!("{name:4} {what}"), MenuAction::Send(order))
     };
-    let text = "Exports the finished videos. missing.txt lists videos without a feature.";
+    let text = "Exports the finished videos. A run that finishes exports result.pkl by itself. missing.txt lists videos without a feature.";
     Menu::new("Export", text, formats.into_iter().map(item).collect())
 }
 

@@ -145,9 +145,10 @@ pub(super) fn stop_menu(app: &App) -> Menu {
 fn in_progress(app: &App) -> String {
     let videos =
         app.snapshot().map_or(0, |snapshot| snapshot.devices.iter().map(|device| device.in_flight.len()).sum());
+    let next = if app.snapshot().is_some_and(|snapshot| snapshot.waiting_on_devices() > 0) { " or next" } else { "" };
     match videos {
         0 => "the videos in progress".into(),
-        videos => format!("the {} in progress", text::plural(videos as u64, "video", "videos")),
+        videos => format!("the {} in progress{next}", text::plural(videos as u64, "video", "videos")),
     }
 }
 

@@ -190,7 +190,12 @@ fn filter(app: &mut App, event: KeyEvent) {
             app.modals.pop();
             videos::apply_filter(app, pane, &previous);
         }
-        Move::Take => drop(app.modals.pop()),
+        Move::Take => {
+            app.modals.pop();
+            if pane == Pane::Videos {
+                app.videos.keep_filter();
+            }
+        }
         Move::Other => {
             if input.key(event) == Edit::Changed {
                 let typed = input.text().to_owned();

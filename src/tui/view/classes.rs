@@ -25,6 +25,9 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     let before: usize = 4 + title.iter().map(|span| text::width(&span.content)).sum::<usize>();
     title.extend(spans);
     let mut right = format!(" {} ", text::count(list.count() as u64));
+    if area.width >= 26 && list.order() == ClassOrder::Name && list.text().is_empty() && typing.is_none() {
+        right = format!(" {}: % done ", text::count(list.count() as u64));
+    }
     if area.width >= 40 && list.text().is_empty() && typing.is_none() {
         right = format!(" {}: problems, % done ", text::plural(list.count() as u64, "class", "classes"));
     }

@@ -125,7 +125,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let short = room < 100 && app.snapshot().is_some_and(|snapshot| snapshot.scan.is_some());
     if let Some(progress) = run_end::progress(snapshot).filter(|_| is_active) {
         // The percentage says the same in less room.
-        let bar = if room >= 60 && !short { (room / 10).min(24) } else { 0 };
+        let bar = if room >= 100 { (room / 10).min(24) } else { 0 };
         spans.push(say("  ".into(), Role::Base));
         spans.extend(gauge::bar_spans(theme, Some(progress), bar));
         spans.push(say(format!(" {:>5}", text::percent(Some(progress * 100.0))), Role::Base));
@@ -164,7 +164,7 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     spans.push(say(" ".into(), Role::Base));
     // The percentage is of the videos that are done or failed. The names come first.
     let named = app.welcome().map_or(0, |welcome| {
-        12 + text::width(&text::sanitized(&welcome.dataset)) + if welcome.synthetic_weights { 16 } else { 0 }
+        12 + text::width(&text::sanitized(&welcome.dataset)) + if welcome.synthetic_weights { 8 } else { 0 }
     });
     let used: usize = spans.iter().map(|span| text::width(&span.content)).sum();
     if let Some(at) = label_at.filter(|_| named + used + PROCESSED.len() < room) {
@@ -223,24 +223,34 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
         of_states[running] = unfinished.min(joint.snapshot.counts.running.min(u32::MAX as usize) as u32);
         of_states[queued] = unfinished - of_states[running];
     }
+    // Of the videos in progress, those that wait for the one before them.
+    let waiting = app.run().map_or(0, |(snapshot, _)| snapshot.waiting_on_devices() as u64);
+    let waiting = waiting.min(count_of(&of_states, RowState::Running));
     let states =
         ORDER.into_iter().map(|state| (app.state_style(state), count_of(&of_states, state), always(state), false));
+    let running = app.state_style(RowState::Running).glyph;
     // A run does not check files.
     let found = Finding::ALL.into_iter().filter(|finding| *finding != Finding::Unchecked || !app.is_active());
     let found = found.map(|finding| (theme.finding(finding), findings_of(&snapshot.findings, finding), false, true));
     let counted: Vec<_> = states.chain(found).filter(|(_, count, always, _)| *count > 0 || *always).collect();
     // A video has one state and any number of findings.
     let first_finding = counted.iter().position(|(.., is_finding)| *is_finding);
-    let divider = if theme.is_ascii() { " |" } else { " │" };
     // `of_zeros`: zeros have words, too.
-    let shown = |words: usize, of_zeros: bool, entries: usize| -> Vec<Span<'static>> {
+    let shown = |(words, of_zeros, entries): (usize, bool, usize)| -> Vec<Span<'static>> {
+        let divider = if theme.is_ascii() { " |" } else { " │" };
+        let divider = if of_zeros { format!("{divider} of these") } else { divider.to_owned() };
         let span = |(place, (shown, count, ..)): (usize, &(StateStyle, u64, bool, bool))| {
             let style = if *count == 0 { theme.style(Role::Dim) } else { shown.style };
             let word =
                 if place < words && (of_zeros || *count > 0) { format!(" {}", shown.word) } else { String::new() };
-            let divider = if Some(place) == first_finding { divider } else { "" };
-            let divider = Span::styled(divider, theme.style(Role::Dim));
-            [divider, Span::styled(format!(" {}{word} {} ", shown.glyph, text::count(*count)), style)]
+            let divider = if Some(place) == first_finding { divider.as_str() } else { "" };
+            let divider = Span::styled(divider.to_owned(), theme.style(Role::Dim));
+            let number = match (waiting > 0 && shown.glyph == running, word.is_empty()) {
+                (false, _) => text::count(*count),
+                (true, false) => format!("{} + {} next", text::count(*count - waiting), text::count(waiting)),
+                (true, true) => format!("{}+{}", text::count(*count - waiting), text::count(waiting)),
+            };
+            [divider, Span::styled(format!(" {}{word} {number} ", shown.glyph), style)]
         };
         let mut spans: Vec<_> = counted.iter().take(entries).enumerate().flat_map(span).collect();
         if entries < counted.len() {
@@ -253,10 +263,9 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     // As many have words as fit, the most important ones first. Help explains the glyphs, and the filter counts all states.
     let entries = counted.len();
     let least = if room >= 60 { entries.min(4) } else { 0 };
-    let words = |of_zeros: bool| (least..=entries).rev().map(move |words| (words, of_zeros, entries));
+    let words = (least..=entries).rev().map(|words| (words, false, entries));
     let fewer = (0..entries).rev().map(|entries| (least, false, entries));
-    let mut choices = words(true).chain(words(false)).chain(fewer);
-    let spans = choices.by_ref().map(|(words, of_zeros, entries)| shown(words, of_zeros, entries)).find(fits);
+    let spans = std::iter::once((entries, true, entries)).chain(words).chain(fewer).map(shown).find(fits);
     let spans = spans.unwrap_or_default();
     let mut right = if width(&spans) + text::width(&all) < room { all } else { short };
     if width(&spans) + text::width(&right) + text::width(&rate) < room {

@@ -33,6 +33,7 @@ mod throughput;
 mod toast_lines;
 mod toasts;
 pub(super) mod videos;
+mod why;
 
 /// Draws everything. Returns the position of the cursor if a text is being typed.
 pub(super) fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {

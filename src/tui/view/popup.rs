@@ -8,6 +8,7 @@ use ratatui::text::Span;
 use ratatui::widgets::{Clear, Widget};
 
 use super::layout::popup;
+use super::videos::{InProgress, in_flight};
 use super::{Styled, footer, help, line, popup_frame, run_end, text_popup};
 use crate::tui::app::App;
 use crate::tui::input::Input;
@@ -35,7 +36,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             Modal::Menu(menu) => self::menu(app, menu, area, buffer),
             Modal::Details(view) => {
                 // The header stays visible.
-                view.draw(&app.options.theme, &app.keymap, app.phase(), page, buffer);
+                let progress = progress(app, view.video());
+                view.draw(&app.options.theme, &app.keymap, (app.phase(), progress), page, buffer);
                 None
             }
             Modal::RunEnd => {
@@ -55,6 +57,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         footer::draw(app, keys, buffer);
     }
     cursor
+}
+
+/// The progress of a video in a device: `12/100 clips on cpu`, or `next on cpu`.
+fn progress(app: &App, video: &str) -> Option<String> {
+    let InProgress { device, job, is_next } = in_flight(app, video)?;
+    let clips = if job.of.is_some() { " clips" } else { "" };
+    Some(if is_next { format!("next on {device}") } else { format!("{}{clips} on {device}", job.progress()) })
 }
 
 fn notice(

@@ -117,7 +117,8 @@ fn next_step(app: &App, run: &RunSummary) -> String {
         }
         // A retry does not help. The new files are noticed and queued.
         _ if app.snapshot().is_some_and(run_end::only_corrupt_failed) => {
-            format!("download the corrupt videos again; {} shows them", key(Action::Problems))
+            let (videos, them) = if run.counts.failed == 1 { ("video", "it") } else { ("videos", "them") };
+            format!("download the corrupt {videos} again; {} shows {them}", key(Action::Problems))
         }
         _ if run.counts.failed > 0 => {
             format!("{} shows the problems, {} retries the failed videos", key(Action::Problems), key(Action::RetryAll))

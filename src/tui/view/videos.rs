@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
 
 use super::columns::{ClassColumn, SORTED, TableColumn, fit};
-use super::{line, pane, scrollbar};
+use super::{line, pane, scrollbar, why};
 use crate::protocol::row::{Column, Filter, Finding, Row, RowState};
 use crate::protocol::snapshot::{InFlight, Phase};
 use crate::tui::action::Action;
@@ -70,6 +70,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         let in_range = range.is_some_and(|(from, to)| (from..=to).contains(&index));
         draw_row(app, index, in_range, &columns, area, buffer);
     }
+    why::draw(app, &columns, body, buffer);
     let style = theme.style(if app.focus == Pane::Videos { Role::Focus } else { Role::Border });
     let edge = Rect { width: body.width + 1, ..body };
     scrollbar(theme, edge, app.videos.top(), height, app.videos.total(), style, buffer);
@@ -232,15 +233,15 @@ fn is_scanning(app: &App) -> bool {
 
 /// A video that a device has.
 #[derive(Clone, Copy)]
-struct InProgress<'a> {
-    device: &'a str,
-    job: &'a InFlight,
+pub(super) struct InProgress<'a> {
+    pub device: &'a str,
+    pub job: &'a InFlight,
     /// It waits for the video before it.
-    is_next: bool,
+    pub is_next: bool,
 }
 
 /// The device that works on a video, and its progress.
-fn in_flight<'a>(app: &'a App, video: &str) -> Option<InProgress<'a>> {
+pub(super) fn in_flight<'a>(app: &'a App, video: &str) -> Option<InProgress<'a>> {
     let devices = &app.snapshot()?.devices;
     devices.iter().find_map(|device| {
         let place = device.in_flight.iter().position(|job| job.video == video)?;

@@ -13,8 +13,9 @@ const SOURCES: [&str; 9] =
     ["engine", "dataset", "config", "fetch", "export", "discovery", "allocation", "protocol", "client"];
 
 /// What a window cannot do, and no advice: options of the engine's own command line, and of Slurm.
-const ELSEWHERE: [&str; 10] = [
+const ELSEWHERE: [&str; 11] = [
     "`reeldeck doctor`",
+    "`reeldeck tune`",
     "--config",
     "--dry-run",
     "--float16",
