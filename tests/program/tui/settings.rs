@@ -117,7 +117,7 @@ fn a_window_that_attaches_uses_its_settings_for_the_next_run() {
     assert_eq!(screen.ends(), 0);
     fs::write(bench.path("config.toml"), format!("devices = \"cpu*2\"\n{CONFIG}")).unwrap();
     let mut screen = open(&bench, &["attach"], 120, 40);
-    screen.shows("the engine has other settings");
+    screen.shows("the run has other settings");
     screen.shows("Run finished");
     screen.send(ESC);
     screen.shows_no("Run finished");
