@@ -147,13 +147,16 @@ impl Worker {
         let WaitLimits { stall, total, is_cancelled } = *patience;
         let last = Instant::now();
         loop {
+            // Before each message: a fast worker always has one.
+            if is_cancelled() {
+                return Err(WorkerError::Cancelled);
+            }
             let lost = match self.events.recv_timeout(POLL_INTERVAL) {
                 Ok(Event::Message(FromWorker::Fatal { failure })) => return Err(WorkerError::Fatal(failure)),
                 Ok(Event::Message(FromWorker::Warning { .. } | FromWorker::Gpu(_)) | Event::Stderr(_)) => continue,
                 Ok(Event::Message(message)) => return Ok(message),
                 Ok(Event::Exited(exit)) => Failure::new(ErrorKind::WorkerCrashed, format!("the worker {exit}")),
                 Err(RecvTimeoutError::Disconnected) => Failure::new(ErrorKind::WorkerCrashed, "the worker has ended"),
-                Err(RecvTimeoutError::Timeout) if is_cancelled() => return Err(WorkerError::Cancelled),
                 Err(RecvTimeoutError::Timeout) if last.elapsed() >= stall => {
                     Failure::new(ErrorKind::WorkerHung, format!("no message for {} s", stall.as_secs()))
                 }
@@ -256,6 +259,18 @@ mod tests {
         assert!(matches!(error, WorkerError::Fatal(reported) if reported == failure));
         let error = scripted(&[&[ready(VERSION + 1)]]).wait_ready(&WaitLimits::UNLIMITED).unwrap_err();
         assert!(matches!(&error, WorkerError::Fatal(_)) && error.to_string().contains("build all programs together"));
+    }
+
+    #[test]
+    fn a_worker_that_always_has_a_message_is_cancelled() {
+        let progress = FromWorker::Progress { job: 1, clips: 1, of: Some(2), frames: 9 };
+        let mut worker = scripted(&[&[ready(VERSION)], &vec![progress; 99]]);
+        worker.wait_ready(&WaitLimits::UNLIMITED).unwrap();
+        begin(&mut worker);
+        let asked = std::cell::Cell::new(0);
+        let is_cancelled = || asked.replace(asked.get() + 1) == 9;
+        let error = worker.finish(&WaitLimits { is_cancelled: &is_cancelled, ..WaitLimits::UNLIMITED }).unwrap_err();
+        assert!(matches!(error, WorkerError::Cancelled), "{error}");
     }
 
     #[test]
