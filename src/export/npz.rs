@@ -43,9 +43,10 @@ pub fn read(bytes: &[u8]) -> Result<Matrix, String> {
         (None, 1) => 0,
         (None, count) => return Err(format!("it holds {count} arrays and none by the name {KEY}")),
     };
-    let file = archive.by_index(index).map_err(|error| {
-        format!("its array cannot be read ({error}); write it with numpy.savez instead of savez_compressed")
-    })?;
+    let file = archive.by_index(index).map_err(|error| format!("its array cannot be read: {error}"))?;
+    if file.compression() != CompressionMethod::Stored {
+        return Err("its array is compressed; write it with numpy.savez instead of savez_compressed".into());
+    }
     // The size in the archive may be wrong, so the read is bounded.
     let mut array = vec![];
     file.take(MAX_ARRAY_BYTES).read_to_end(&mut array).map_err(|error| format!("its array is damaged: {error}"))?;
@@ -78,5 +79,11 @@ mod tests {
         bytes[at] ^= 1;
         assert!(read(&bytes).unwrap_err().contains("damaged"), "{:?}", read(&bytes));
         assert!(read(b"\x93NUMPY").is_err());
+        // The method of compression, in both headers.
+        let mut bytes = vec![];
+        write(&matrix, Axes::Tc, &mut bytes).unwrap();
+        let central = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+        (bytes[8], bytes[central + 10]) = (8, 8);
+        assert!(read(&bytes).unwrap_err().contains("instead of savez_compressed"), "{:?}", read(&bytes));
     }
 }
