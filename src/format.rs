@@ -3,6 +3,9 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+/// The file name of the pickle of [`Format::Pkl`].
+pub(crate) const RESULTS: &str = "result.pkl";
+
 /// A file format that trainers read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -18,7 +18,7 @@ use crate::dataset::{features_without_video, shown};
 use crate::error::{Exit, ExitError};
 use crate::export::pickle;
 use crate::export::{self, ExportJob, ExportSpec, Outcome, dataset};
-use crate::format::{Axes, Format};
+use crate::format::{Axes, Format, RESULTS};
 use crate::out::{count, errln, outln};
 use crate::progress::Progress;
 
@@ -135,7 +135,7 @@ fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> 
 pub(crate) fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity, json: bool) {
     if verbosity > Verbosity::Quiet && !json {
         let videos = count(exported.videos, "video", "videos");
-        outln!("exported {videos} to {}", shown(&layout.exports().join(pickle::RESULTS)));
+        outln!("exported {videos} to {}", shown(&layout.exports().join(RESULTS)));
     }
     say_missing(&exported.missing, pickle::MISSING, verbosity);
 }

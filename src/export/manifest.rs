@@ -84,7 +84,8 @@ impl ExportRecord {
     /// The file's size, if it was made from `from` and has not changed since.
     pub(super) fn kept(&self, file: &str, from: &str) -> Option<u64> {
         let made = self.made.get(file).filter(|made| made.from == from)?;
-        self.is_untouched(made).then_some(made.stamp.size)
+        // A file that cannot be looked at is written again.
+        self.is_untouched(made).unwrap_or(false).then_some(made.stamp.size)
     }
 
     /// The recorded size of the file, whatever it was made from.
@@ -92,8 +93,12 @@ impl ExportRecord {
         self.made.get(file).map_or(0, |made| made.stamp.size)
     }
 
-    fn is_untouched(&self, made: &Record) -> bool {
-        SourceStamp::read(&self.folder.join(&made.file)).is_ok_and(|stamp| stamp == made.stamp)
+    fn is_untouched(&self, made: &Record) -> io::Result<bool> {
+        match SourceStamp::read(&self.folder.join(&made.file)) {
+            Ok(stamp) => Ok(stamp == made.stamp),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Records that a file is complete. Returns its size.
@@ -130,8 +135,12 @@ impl ExportRecord {
     /// # Errors
     /// Errors of the file system.
     pub(super) fn retain(&mut self, owner: &Owner, is_wanted: impl Fn(&Record) -> bool) -> io::Result<usize> {
-        let mut unwanted: Vec<Record> = self.made.values().filter(|made| !is_wanted(made)).cloned().collect();
-        unwanted.retain(|made| self.is_untouched(made));
+        let mut unwanted = vec![];
+        for made in self.made.values().filter(|made| !is_wanted(made)) {
+            if self.is_untouched(made)? {
+                unwanted.push(made.clone());
+            }
+        }
         if !unwanted.is_empty() {
             dataset::remove(&self.folder)?;
         }

@@ -13,7 +13,7 @@ use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
-use crate::format::{Axes, Format};
+use crate::format::{Axes, Format, RESULTS};
 use crate::progress::Progress;
 
 pub(crate) mod annotations;
@@ -77,7 +77,7 @@ impl ExportSpec {
     /// What users of the export open: its folder, or `result.pkl`.
     pub fn result(&self, layout: &Layout) -> PathBuf {
         let folder = self.folder(layout);
-        if self.format == Format::Pkl { folder.join(pickle::RESULTS) } else { folder }
+        if self.format == Format::Pkl { folder.join(RESULTS) } else { folder }
     }
 
     /// The file name of a video, for formats with one file per video.

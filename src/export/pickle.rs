@@ -15,12 +15,10 @@ use super::manifest::ExportRecord;
 use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset};
 use crate::dataset::shown;
 use crate::dataset::video_list::{ListEntry, write_lines};
-use crate::format::{Axes, Format};
+use crate::format::{Axes, Format, RESULTS};
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
 
-/// The pickle's file name.
-pub(crate) const RESULTS: &str = "result.pkl";
 /// The list's file name.
 pub(crate) const LIST: &str = "hacs_data.txt";
 /// Lists the videos that are not in the export, with the reason.

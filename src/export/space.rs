@@ -11,11 +11,11 @@ use reeldeck_pickle::results::ResultsWriter;
 
 use super::inventory::made_from;
 use super::manifest::ExportRecord;
-use super::pickle::{LIST, RESULTS, push};
+use super::pickle::{LIST, push};
 use super::{ExportJob, ExportSpec, ExportedVideo, Forecast, HDF5_FILE, Inventory, Part};
 use crate::dataset::shown;
 use crate::error::{Exit, ExitError};
-use crate::format::Format;
+use crate::format::{Format, RESULTS};
 
 /// Number of features whose text is generated to estimate its length.
 const SAMPLES: usize = 8;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use crate::error::Exit;
-use crate::export::pickle::RESULTS;
+use crate::format::RESULTS;
 use crate::out::{count, duration};
 
 /// The severity of an event.

@@ -184,6 +184,15 @@ pub(super) struct App {
 }
 
 impl App {
+    /// Whether the key that excludes videos includes these again: excluded ones, or one in flight that would be excluded afterwards.
+    pub(super) fn includes(&self) -> bool {
+        let is_excluded = |state| state == RowState::Excluded;
+        match self.marks.is_empty() {
+            true => self.videos.current().is_some_and(|row| row.leaves || is_excluded(row.state)),
+            false => self.marks.states().next().is_some() && self.marks.states().all(is_excluded),
+        }
+    }
+
     pub(super) fn new(options: Options, keymap: Keymap, size: Size) -> Self {
         let mut app = Self {
             options,

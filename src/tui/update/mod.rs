@@ -37,8 +37,6 @@ mod preview;
 mod settings;
 mod videos;
 
-pub(super) use videos::includes;
-
 #[derive(Debug)]
 pub(super) enum Msg {
     Key(KeyEvent),

@@ -320,17 +320,8 @@ fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
 
 fn exclude(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(target) = target(app) else { return };
-    let back = includes(app);
+    let back = app.includes();
     exclude_these(app, &target, back, effects);
-}
-
-/// Whether the key that excludes videos includes these again: excluded ones, or one in flight that would be excluded afterwards.
-pub(in crate::tui) fn includes(app: &App) -> bool {
-    let is_excluded = |state| state == RowState::Excluded;
-    match app.marks.is_empty() {
-        true => app.videos.current().is_some_and(|row| row.leaves || is_excluded(row.state)),
-        false => app.marks.states().next().is_some() && app.marks.states().all(is_excluded),
-    }
 }
 
 /// Excludes one video or includes it again, regardless of the marks.

@@ -18,7 +18,6 @@ use crate::tui::run_end;
 use crate::tui::text;
 use crate::tui::theme::Role;
 use crate::tui::unavailable_reason::unavailable_reason;
-use crate::tui::update::includes;
 
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
@@ -183,7 +182,7 @@ fn word(app: &App, action: Action, short: &str) -> String {
             _ => short.into(),
         },
         Action::Retry => retry_word(app).unwrap_or_else(|| short.into()),
-        Action::Exclude => match (app.marks.is_empty(), includes(app)) {
+        Action::Exclude => match (app.marks.is_empty(), app.includes()) {
             (true, true) => "include".into(),
             (true, false) => short.into(),
             (false, true) => "include marked".into(),
