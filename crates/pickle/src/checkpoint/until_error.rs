@@ -1,4 +1,4 @@
-//! A writer for a library that goes on writing after an error.
+//! A writer for a library that continues to write after an error.
 
 use std::io::{self, Seek, SeekFrom, Write};
 
