@@ -193,7 +193,7 @@ fn rect([x, y, width, height]: [f32; 4], colour: [u8; 3], opacity: f32, out: &mu
 
 fn is_shape(text: &str) -> bool {
     let mut chars = text.chars();
-    matches!((chars.next(), chars.next()), (Some(c), None) if block(c).is_some() || !arms(c).is_empty())
+    matches!((chars.next(), chars.next()), (Some(c), None) if block(c).is_some() || !arms(c).is_empty() || is_braille(c))
 }
 
 /// Draws the same shape several times side by side. Shapes that continue from cell to cell are drawn as one.
@@ -210,7 +210,43 @@ fn shapes(same: &[Glyph], top: f32, out: &mut String) {
         let _ = writeln!(out, "<path d=\"{path}\" stroke=\"{}\"/>", hex(first.style.foreground));
         return;
     }
+    if is_braille(c) {
+        return dots(same, c, top, out);
+    }
     same.iter().for_each(|glyph| shape(glyph, c, top, out));
+}
+
+fn is_braille(c: char) -> bool {
+    matches!(c, '\u{2800}'..='\u{28ff}')
+}
+
+/// The diameter of a dot in pixels.
+const DOT: f32 = 2.6;
+
+/// The dots of a Braille character, two columns of four, of which charts consist. Fonts draw them too wide or too small.
+fn dots(same: &[Glyph], c: char, top: f32, out: &mut String) {
+    /// Column and row of the dot of each bit.
+    const PLACES: [(f32, f32); 8] =
+        [(0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (1.0, 1.0), (1.0, 2.0), (0.0, 3.0), (1.0, 3.0)];
+    let set = PLACES.iter().enumerate().filter(|(bit, _)| c as u32 >> bit & 1 == 1).map(|(_, place)| place);
+    let set: Vec<_> = set.collect();
+    let mut path = String::new();
+    for glyph in same {
+        let left = f32::from(glyph.column) * WIDTH;
+        for (column, row) in &set {
+            let (x, y) = (left + (column + 0.5) * WIDTH / 2.0, top + (row + 0.5) * HEIGHT / 4.0);
+            // A line of nearly no length with round ends.
+            let _ = write!(path, "M{} {}h.01", number(x), number(y));
+        }
+    }
+    if let Some(first) = same.first().filter(|_| !path.is_empty()) {
+        let colour = hex(first.style.foreground);
+        let _ = writeln!(
+            out,
+            "<path d=\"{path}\" shape-rendering=\"auto\" stroke=\"{colour}\" stroke-width=\"{}\" stroke-linecap=\"round\"/>",
+            number(DOT)
+        );
+    }
 }
 
 fn shape(glyph: &Glyph, c: char, top: f32, out: &mut String) {
@@ -322,6 +358,16 @@ mod tests {
         assert!(reversed.contains(&format!("fill=\"{}\" xml:space", hex(BACKGROUND))));
         let indexed = [Color::Idx(196), Color::Idx(244), Color::Idx(1)].map(|colour| rgb(colour, TEXT));
         assert_eq!(indexed, [[255, 0, 0], [128, 128, 128], COLOURS[1]]);
+    }
+
+    #[test]
+    fn the_dots_of_charts_are_drawn_as_shapes() {
+        let picture = drawn("\u{2800}⢁⢁⠈");
+        assert!(!picture.contains("<text"), "{picture}");
+        // The first cell is empty.
+        assert!(picture.contains("d=\"M10.5 2.25h.01M14.7 15.75h.01M18.9 2.25h.01M23.1 15.75h.01\""), "{picture}");
+        assert!(picture.contains("d=\"M31.5 2.25h.01\""), "{picture}");
+        assert_eq!(picture.matches("<path").count(), 2);
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! In the first minute the speed is that of workers that have just started, and the cost is that of one or two videos, so the
 //! estimate may be wrong by a factor of three and change by as much. It is shown when [`MIN_ENDED`] videos have ended, which also
 //! means that each worker has worked for a while. A run of few videos does not get there: it is shown when [`MIN_SHARE`] of the
-//! cost is done.
+//! cost is done. Until then there is a guess, without smoothing, from the videos in progress.
 
 use std::collections::VecDeque;
 
@@ -35,6 +35,11 @@ const MIN_ENDED: f64 = 8.0;
 
 /// The share of the run's cost that must be done if fewer videos have ended.
 const MIN_SHARE: f64 = 0.25;
+
+/// Before so many seconds of work, and before so many videos or that share of the cost is done, there is no guess either.
+const GUESS_AFTER_S: f64 = 5.0;
+const GUESS_VIDEOS: f64 = 0.5;
+const GUESS_SHARE: f64 = 0.01;
 
 /// The weight of older videos decreases by this factor with each new one.
 const FORGET: f64 = 0.98;
@@ -104,6 +109,8 @@ pub(crate) struct Eta {
     samples: VecDeque<(f64, Work)>,
     /// The shown end, on the clock. None until the estimate can be relied on.
     end: Option<f64>,
+    /// The remaining time before that, roughly.
+    guess: Option<f64>,
 }
 
 impl Eta {
@@ -129,8 +136,10 @@ impl Eta {
         }
         let Some(raw) = self.raw(done, left) else { return };
         if self.end.is_none() && !self.is_settled(done, left) {
+            self.guess = Some(raw).filter(|_| self.is_begun(done, left));
             return;
         }
+        self.guess = None;
         let aim = self.clock + raw;
         let follow = (raw * FOLLOW_SHARE).clamp(FOLLOW_S.0, FOLLOW_S.1);
         let end = self.end.get_or_insert(aim);
@@ -161,6 +170,19 @@ impl Eta {
         self.done.videos >= MIN_ENDED || done.cost(shape) >= MIN_SHARE * all.cost(shape)
     }
 
+    /// Whether enough is done for a guess.
+    fn is_begun(&self, done: Work, left: Work) -> bool {
+        let all = done.add(left);
+        let shape = self.shape(all);
+        let much = done.videos >= GUESS_VIDEOS || done.cost(shape) >= GUESS_SHARE * all.cost(shape);
+        self.clock >= GUESS_AFTER_S && much
+    }
+
+    /// A guess of the remaining time in seconds, before there is an estimate.
+    pub(crate) fn guess_s(&self) -> Option<f64> {
+        self.guess
+    }
+
     /// The remaining time in seconds. None before there is enough to estimate it.
     pub(crate) fn seconds(&self) -> Option<f64> {
         self.end.map(|end| (end - self.clock).max(0.0))
@@ -176,6 +198,10 @@ mod tests {
 
     /// Plays a run back, with this many workers. Returns the estimate and the true rest at each second.
     fn play(videos: &[Played], workers: usize) -> Vec<(Option<f64>, f64)> {
+        play_with(videos, workers, Eta::seconds)
+    }
+
+    fn play_with(videos: &[Played], workers: usize, read: impl Fn(&Eta) -> Option<f64>) -> Vec<(Option<f64>, f64)> {
         let mut ends = vec![0.0_f64; workers];
         let mut plan: Vec<(f64, f64, f64, f64)> = vec![];
         for (size, fixed, waited) in videos {
@@ -202,7 +228,7 @@ mod tests {
                 left = left.add(Work { videos: 1.0 - share, bytes: (1.0 - share) * bytes });
             }
             eta.sample(1.0, part, left);
-            shown.push((eta.seconds(), over - now));
+            shown.push((read(&eta), over - now));
         }
         shown
     }
@@ -303,6 +329,24 @@ mod tests {
             assert!(first <= shown.len() / 2, "{count} videos: at {first} s of {} s", shown.len());
             for (second, (eta, truth)) in shown.iter().enumerate().skip(first).filter(|(_, (_, truth))| *truth > 30.0) {
                 assert!((0.4..2.5).contains(&(eta.unwrap() / truth)), "{count} videos, {second} s: {eta:?}, {truth}");
+            }
+        }
+    }
+
+    #[test]
+    fn until_there_is_an_estimate_there_is_a_guess_from_the_videos_in_progress() {
+        for (count, workers) in [(1, 1), (3, 2), (15, 2), (40, 8)] {
+            let videos = uneven(count, 5, 100.0, 0.01);
+            let shown = play_with(&videos, workers, |eta| eta.guess_s().xor(eta.seconds()).map(|_| 0.0));
+            let first = shown.iter().position(|(either, _)| either.is_some()).unwrap();
+            assert!(first <= 2 + shown.len() / 50, "{count} videos: at {first} s of {} s", shown.len());
+            assert!(
+                shown.iter().skip(first).all(|(either, _)| either.is_some()),
+                "{count} videos: never both, never none"
+            );
+            for (second, (guess, truth)) in play_with(&videos, workers, Eta::guess_s).into_iter().enumerate() {
+                let close = guess.is_none_or(|guess| (0.3..3.0).contains(&(guess / truth)));
+                assert!(close, "{count} videos, {second} s: {guess:?}, {truth}");
             }
         }
     }

@@ -38,6 +38,7 @@ pub(crate) fn snapshot(state: &State, rate: &Rate, elapsed: Millis, now: Millis)
         clips_done: state.clips_done(),
         clips_per_s,
         eta_s: rate.eta_s().filter(|_| counts.unfinished() > 0).map(|seconds| seconds.ceil() as u64),
+        eta_guess_s: rate.guess_s().filter(|_| counts.unfinished() > 0).map(|seconds| seconds.ceil() as u64),
         devices: state.workers.iter_enumerated().map(|(id, worker)| device(state, rate, id, worker, now)).collect(),
         held_by: state.hold.as_ref().filter(|_| phase == PublishedPhase::Held).map(|hold| hold.folder),
         states: Default::default(),

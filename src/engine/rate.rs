@@ -1,11 +1,11 @@
 //! The throughput of a run, in total and by worker, and the stage that limits it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use reeldeck_common::protocol::Report;
 
 use super::eta::{Eta, Work};
-use super::state::{Millis, Progress, State};
+use super::state::{Millis, Progress, State, VideoId};
 use crate::protocol::snapshot::{Bound, Stages};
 
 /// The window for rates of clips, in milliseconds.
@@ -47,6 +47,8 @@ pub(crate) struct Rate {
     workers: Vec<Samples>,
     reports: VecDeque<[u64; 4]>,
     eta: Eta,
+    /// The videos that a check has found to be corrupt, which take no time.
+    corrupt: BTreeSet<VideoId>,
     /// When the last sample was taken while the run worked.
     worked: Option<Millis>,
 }
@@ -77,16 +79,42 @@ impl Rate {
         }
     }
 
+    /// A check has found that a video is corrupt, or its file has changed since.
+    pub(crate) fn set_corrupt(&mut self, video: VideoId, is_corrupt: bool) {
+        if is_corrupt {
+            self.corrupt.insert(video);
+        } else {
+            self.corrupt.remove(&video);
+        }
+    }
+
     fn sample_eta(&mut self, state: &State, seconds: f64) {
+        let (part, left) = self.work(state);
+        self.eta.sample(seconds, part, left);
+    }
+
+    /// What is done of the videos in progress, and what is left without that. Videos that are known to be corrupt are neither.
+    fn work(&self, state: &State) -> (Work, Work) {
         let mut part = Work::default();
-        for assignment in state.workers.iter().flat_map(|worker| &worker.in_flight) {
+        let in_flight = state.workers.iter().flat_map(|worker| &worker.in_flight);
+        for assignment in in_flight.filter(|assignment| !self.corrupt.contains(&assignment.video)) {
             let Progress { clips, of, .. } = assignment.progress;
             let share = of.filter(|of| *of > 0).map_or(0.0, |of| (clips as f64 / of as f64).min(1.0));
             part.videos += share;
             part.bytes += share * assignment.bytes as f64;
         }
-        let left = Work { videos: state.counts().unfinished() as f64 - part.videos, bytes: state.bytes_left() as f64 };
-        self.eta.sample(seconds, part, left);
+        let corrupt = self.corrupt.iter().filter_map(|id| state.videos.get(*id));
+        let (mut videos, mut bytes) = (state.counts().unfinished(), state.bytes_left());
+        for video in corrupt.filter(|video| video.status.is_unfinished()) {
+            videos = videos.saturating_sub(1);
+            bytes = bytes.saturating_sub(video.bytes);
+        }
+        (part, Work { videos: (videos as f64 - part.videos).max(0.0), bytes: bytes as f64 })
+    }
+
+    /// A guess of the remaining time in seconds, before there is an estimate.
+    pub(crate) fn guess_s(&self) -> Option<f64> {
+        self.eta.guess_s()
     }
 
     /// The remaining time in seconds.
@@ -147,7 +175,12 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
+    use reeldeck_common::source::SourceStamp;
+    use reeldeck_common::video::VideoName;
+
     use super::*;
+    use crate::dataset::scan::VideoFile;
+    use crate::engine::state::{Rules, Status, Video};
 
     fn report(decode_ms: u64, model_ms: u64, wait_ms: u64, write_ms: u64) -> Report {
         Report { clips: 4, clips_computed: 4, decode_ms, model_ms, wait_ms, write_ms, ..Report::default() }
@@ -175,6 +208,26 @@ mod tests {
         let mut many = vec![report(900, 300, 690, 10); 100];
         many.extend(vec![report(100, 900, 90, 10); REPORTS]);
         assert_eq!(stages(&many).unwrap().bound, Bound::Model);
+    }
+
+    #[test]
+    fn videos_that_are_known_to_be_corrupt_are_no_work() {
+        let stamp = |size| SourceStamp { size, mtime_ns: 0 };
+        let file =
+            |(at, size)| VideoFile { name: VideoName::new(&format!("A/v_{at}.mp4")).unwrap(), stamp: stamp(size) };
+        let work = super::super::state::Work {
+            files: [100, 200, 300].into_iter().enumerate().map(file).collect(),
+            videos: vec![Video::new(Status::Queued); 3].into(),
+            ..Default::default()
+        };
+        let state = State::new(work, vec![], Rules { clips: None, stall_timeout: 1, wall_limit: 1 });
+        let mut rate = Rate::default();
+        assert_eq!(rate.work(&state).1, Work { videos: 3.0, bytes: 600.0 });
+        rate.set_corrupt(VideoId(1), true);
+        rate.set_corrupt(VideoId(9), true);
+        assert_eq!(rate.work(&state).1, Work { videos: 2.0, bytes: 400.0 });
+        rate.set_corrupt(VideoId(1), false);
+        assert_eq!(rate.work(&state).1, Work { videos: 3.0, bytes: 600.0 });
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct Counts {
     pub failed: usize,
     /// Those of `failed` that failed before this run.
     pub failed_before: usize,
+    /// Those of `failed` whose file is corrupt, so that extracting it again does not help.
+    #[serde(default)]
+    pub failed_corrupt: usize,
     /// Those of `failed` without a failed attempt: their feature or failure file cannot be read.
     #[serde(default)]
     pub unreadable: usize,

@@ -134,6 +134,7 @@ impl EngineReport {
             stale,
             failed,
             failed_before,
+            failed_corrupt,
             unreadable,
             queued,
             running,
@@ -153,6 +154,7 @@ impl EngineReport {
             excluded,
             resumed,
             failed_before,
+            failed_corrupt,
         ];
         let others = [&mut self.clips_per_video, &mut self.clips_done, &mut self.more_devices];
         counts.into_iter().chain(others).for_each(|count| *count = (*count).min(MAX_COUNT));

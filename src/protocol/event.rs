@@ -154,7 +154,22 @@ pub enum Event {
         arrived: usize,
         changed: usize,
         gone: usize,
+        #[serde(default)]
+        videos: ChangedVideos,
     },
+}
+
+/// The videos that have changed in the dataset folder, `Class/file`. Of each kind they are named if they are few.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "docs/EVENTS.md explains every field")]
+pub struct ChangedVideos {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arrived: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
 }
 
 /// The beginning of a run.

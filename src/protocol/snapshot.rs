@@ -75,6 +75,9 @@ pub struct Snapshot {
     pub clips_per_s: Option<f64>,
     /// Seconds until the end of the run, estimated from the sizes of the videos that are done and left.
     pub eta_s: Option<u64>,
+    /// A guess of it from the videos in progress, before it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_guess_s: Option<u64>,
     /// The workers.
     pub devices: Vec<DeviceState>,
     /// The folder that a held run waits for.

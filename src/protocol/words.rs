@@ -115,10 +115,17 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
             (Detail, format!("exported {} to {}", count(*videos, "video", "videos"), result(path).display()))
         }
         Event::ExportFailed { reason } => (Problem, format!("export failed: {}", shown(reason))),
-        Event::DatasetChanged { arrived, changed, gone } => {
-            let counts = [(*arrived, "new"), (*changed, "changed"), (*gone, "gone")];
-            let changes = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
-            (Info, format!("videos in the dataset folder: {}", changes.collect::<Vec<_>>().join(", ")))
+        Event::DatasetChanged { arrived, changed, gone, videos } => {
+            let kinds = [
+                (*arrived, "new", &videos.arrived),
+                (*changed, "changed", &videos.changed),
+                (*gone, "gone", &videos.gone),
+            ];
+            let changes = kinds.iter().filter(|(count, ..)| *count > 0).map(|(count, word, names)| match names.len() {
+                0 => format!("{count} {word}"),
+                _ => format!("{word} {}", names.iter().map(shown).collect::<Vec<_>>().join(", ")),
+            });
+            (Info, format!("videos in the dataset folder: {}", changes.collect::<Vec<_>>().join("; ")))
         }
         Event::VideoAssigned { .. } | Event::Progress { .. } => return None,
     })
@@ -133,5 +140,18 @@ mod tests {
         let text = |path: &str| describe(&Event::Exported { videos: 4, missing: 0, path: path.into() }).unwrap().1;
         assert_eq!(text("/out/exports/set"), "exported 4 videos to /out/exports/set/result.pkl");
         assert_eq!(text("/out/exports/set/npy"), "exported 4 videos to /out/exports/set/npy");
+    }
+
+    #[test]
+    fn few_changes_of_the_dataset_are_named() {
+        let changed = vec!["A/v_1.mp4".into(), "B/v_2.mp4".into()];
+        let event = Event::DatasetChanged {
+            arrived: 12,
+            changed: 2,
+            gone: 0,
+            videos: crate::protocol::event::ChangedVideos { changed, ..Default::default() },
+        };
+        let said = describe(&event).unwrap().1;
+        assert_eq!(said, "videos in the dataset folder: 12 new; changed A/v_1.mp4, B/v_2.mp4");
     }
 }

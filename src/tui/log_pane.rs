@@ -1,16 +1,21 @@
 //! The lines of the log that are held here, with their filter and cursor.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::text;
 use crate::protocol::LogLine;
 use crate::protocol::words::Level;
 
 /// The number of lines held. The log file has the older ones.
 pub(super) const MAX_LINES: usize = 1_000;
+
+/// Text is not wrapped at fewer columns.
+const MIN_COLUMNS: usize = 10;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -29,6 +34,17 @@ impl Entry {
     pub(super) fn line(&self) -> String {
         format!("{} {} {}", self.time, self.level.word(), self.text)
     }
+
+    /// The rows of its text, wrapped at so many columns.
+    pub(super) fn rows(&self, wrap: Option<usize>) -> Vec<Cow<'_, str>> {
+        let text = text::sanitized(&self.text);
+        match wrap {
+            Some(columns) if text::width(&text) > columns => {
+                text::wrap(&text, columns.max(MIN_COLUMNS)).into_iter().map(Cow::Owned).collect()
+            }
+            _ => vec![text],
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -39,8 +55,10 @@ pub(super) struct LogPane {
     pub text: String,
     /// The cursor's distance from the last shown line.
     back: usize,
-    /// The number of lines that fit on the screen.
+    /// The number of rows that fit on the screen.
     pub height: usize,
+    /// The columns at which long lines are wrapped; otherwise each takes one row.
+    pub wrap: Option<usize>,
     /// The file with all lines.
     pub file: PathBuf,
 }
@@ -53,6 +71,7 @@ impl Default for LogPane {
             text: String::new(),
             back: 0,
             height: 1,
+            wrap: None,
             file: PathBuf::new(),
         }
     }
@@ -119,12 +138,12 @@ impl LogPane {
         lines.map(|entry| format!("{}\n", entry.line())).collect()
     }
 
-    /// The cursor follows new lines.
     /// Whether there are no lines, regardless of the filter.
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
+    /// The cursor follows new lines.
     pub(super) fn is_at_end(&self) -> bool {
         self.back == 0
     }
@@ -139,11 +158,25 @@ impl LogPane {
         self.back = 0;
     }
 
-    /// The lines that fit into `room`, the oldest first, and the index of the one with the cursor.
+    /// The lines that fit into `room` rows, the oldest first and possibly in part, and the index of the one with the cursor.
     pub(super) fn window(&self, room: usize) -> (Vec<&Entry>, usize) {
-        let below = if self.back < room { 0 } else { self.back + 1 - room };
-        let mut lines: Vec<&Entry> =
-            self.lines.iter().rev().filter(|entry| self.shows(entry)).skip(below).take(room).collect();
+        let newest: Vec<&Entry> = self.lines.iter().rev().filter(|entry| self.shows(entry)).collect();
+        let rows = |entry: &&Entry| entry.rows(self.wrap).len();
+        let mut used = 0;
+        let mut fits = |entry: &&&Entry| {
+            used += rows(entry);
+            used <= room
+        };
+        let to_cursor = newest.get(..=self.back).unwrap_or_default();
+        let fitting = to_cursor.iter().rev().take_while(&mut fits).count().max(1);
+        let below = to_cursor.len().saturating_sub(fitting);
+        let mut used = 0;
+        let starts_inside = |entry: &&&Entry| {
+            let starts = used < room;
+            used += rows(entry);
+            starts
+        };
+        let mut lines: Vec<&Entry> = newest.iter().skip(below).take_while(starts_inside).copied().collect();
         lines.reverse();
         let cursor = lines.len().saturating_sub(1 + self.back - below);
         (lines, cursor)
@@ -187,6 +220,26 @@ mod tests {
         pane.move_by(-100);
         let (lines, cursor) = pane.window(10);
         assert_eq!((cursor, lines[0].text.as_str()), (0, "line 0"));
+    }
+
+    #[test]
+    fn wrapped_lines_are_whole_around_the_cursor() {
+        let mut pane = pane(0);
+        let long = "a b c d e f g h i j k l";
+        ["one", long, "three", long, "five"].iter().for_each(|text| pane.add(line(Level::Info, text), &TimeZone::UTC));
+        pane.wrap = Some(12);
+        let shown = |pane: &LogPane, room| {
+            let (lines, cursor) = pane.window(room);
+            (lines.iter().map(|entry| entry.text.chars().next().unwrap()).collect::<String>(), cursor)
+        };
+        assert_eq!(pane.lines[1].rows(pane.wrap), ["a b c d e f", "g h i j k l"]);
+        assert_eq!(shown(&pane, 7), ("oataf".into(), 4));
+        assert_eq!(shown(&pane, 5), ("ataf".into(), 3), "the first one in part");
+        pane.move_by(-3);
+        assert_eq!(shown(&pane, 5), ("ata".into(), 0));
+        assert_eq!(shown(&pane, 1), ("a".into(), 0));
+        pane.wrap = None;
+        assert_eq!(shown(&pane, 3), ("ata".into(), 0));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The end of a run in words, and its progress before, for the card, the header, the notification and the last line.
 
-use reeldeck_common::error::ErrorKind;
-
 use super::action::Action;
 use super::app::App;
 use super::attach_command::attach_from_anywhere;
@@ -60,12 +58,10 @@ pub(super) fn nothing_left(app: &App, snapshot: &Snapshot) -> Option<String> {
     })
 }
 
-/// Extracting the failed videos again does not help: as of the last run, all of them are corrupt.
+/// Extracting the failed videos again does not help: all of them are corrupt.
 pub(super) fn only_corrupt_failed(snapshot: &Snapshot) -> bool {
-    let failures = snapshot.last_run.iter().flat_map(|run| &run.failures);
-    let corrupt: usize =
-        failures.filter(|group| group.kind == Some(ErrorKind::Corrupt)).map(|group| group.videos).sum();
-    (1..=corrupt).contains(&snapshot.counts.failed)
+    let Counts { failed, failed_corrupt, .. } = snapshot.counts;
+    failed > 0 && failed == failed_corrupt
 }
 
 /// The share of the videos that are finished or failed, 0 to 1, with those in progress in part. Reaches 1 at the end of

@@ -1,4 +1,4 @@
-//! Why an action is unavailable. The footer dims its key, and pressing the key shows the reason.
+//! Why an action is unavailable. The footer leaves out its key, and pressing the key shows the reason.
 
 use super::action::Action;
 use super::app::{App, Connection};
@@ -8,7 +8,7 @@ use super::pane::Pane;
 use super::run_end;
 use super::text;
 use super::window_words::in_window;
-use crate::protocol::row::{Finding, RowState};
+use crate::protocol::row::{Filter, Finding, RowState};
 use crate::protocol::snapshot::Phase;
 
 /// `None` if the action is available.
@@ -86,7 +86,9 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
             Some("nothing went wrong with this video".into())
         }
         A::CopyLine | A::CopyLog if app.log.current().is_none() => Some("there is no line here".into()),
+        A::Filter | A::States | A::Problems | A::Sort if has_no_lines(app) => Some("there are no lines yet".into()),
         A::Range | A::MarkAll | A::Invert if app.videos.total() == 0 => Some("there is no video here".into()),
+        A::MarkAll if are_marked(app) => Some("all of these videos are marked".into()),
         A::CopyPath => app
             .videos
             .current()
@@ -100,6 +102,22 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
         },
         _ => None,
     }
+}
+
+/// The focused pane has no lines, with any filter.
+fn has_no_lines(app: &App) -> bool {
+    match app.focus {
+        Pane::Videos => app.videos.is_known() && app.videos.total() == 0 && *app.videos.filter() == Filter::default(),
+        Pane::Classes => app.classes.len() == 1 && app.classes.text().is_empty(),
+        Pane::Log => app.log.is_empty(),
+        Pane::Devices | Pane::Throughput => false,
+    }
+}
+
+/// All videos that the filter shows are marked.
+fn are_marked(app: &App) -> bool {
+    let mut rows = (0..app.videos.total()).map(|index| app.videos.row(index));
+    rows.all(|row| row.is_some_and(|row| app.marks.has(row, app.videos.filter())))
 }
 
 /// All files are checked.

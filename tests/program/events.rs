@@ -103,7 +103,7 @@ fn the_document_lists_exactly_the_events() {
         r#""event":"stopping-now""#.to_owned(),
         r#""event":"blocked","reason":"x""#.to_owned(),
         r#""event":"export-failed","reason":"x""#.to_owned(),
-        r#""event":"dataset-changed","arrived":1,"changed":0,"gone":2"#.to_owned(),
+        r#""event":"dataset-changed","arrived":1,"changed":0,"gone":2,"videos":{"arrived":["A/v.mp4"]}"#.to_owned(),
         format!(r#""event":"progress","counts":{counts},"clips_per_s":1.5,"eta_s":null"#),
     ];
     let mut seen: BTreeSet<String> = rest

@@ -3,21 +3,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use reeldeck_common::probe::Level;
+use reeldeck_common::probe::{Level, Verdict};
+use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    Engine, Event, Incoming, Millis, Plan, PublishedEvent, Reply, Status, StoredResult, TaskResult, VideoFile,
+    Engine, Event, Incoming, Millis, Plan, PublishedEvent, Reply, Status, StoredResult, TaskResult, VideoFile, VideoId,
 };
 use crate::dataset::watch::{Change, Rescan};
 use crate::engine::claims::ClaimsRequest;
 use crate::engine::files::Files;
-use crate::engine::inspector::InspectRequest;
+use crate::engine::inspector::{InspectRequest, Inspection};
 use crate::engine::other_files::OtherFiles;
+use crate::protocol::event::ChangedVideos;
 
 /// The shortest interval between two events about changes, in milliseconds.
 const TOLD_EVERY: Millis = 2_000;
+
+/// An event names at most so many videos of each kind.
+const MAX_NAMED: usize = 3;
 
 /// What the engine knows of the dataset besides its videos.
 pub(super) struct Dataset {
@@ -26,9 +31,9 @@ pub(super) struct Dataset {
     /// Makes the watch scan the folder at once.
     rescan: Option<Rescan>,
     excluded: BTreeSet<VideoName>,
-    arrived: usize,
-    changed: usize,
-    gone: usize,
+    arrived: BTreeSet<VideoName>,
+    changed: BTreeSet<VideoName>,
+    gone: BTreeSet<VideoName>,
     next: Millis,
 }
 
@@ -40,8 +45,8 @@ impl Dataset {
             Some(Ok(rescan)) => (Some("events".into()), Some(rescan)),
             Some(Err(why)) => (Some(format!("off: {why}")), None),
         };
-        let excluded = plan.excluded.clone();
-        Self { words, rescan, excluded, arrived: 0, changed: 0, gone: 0, next: 0 }
+        let (excluded, none) = (plan.excluded.clone(), BTreeSet::new);
+        Self { words, rescan, excluded, arrived: none(), changed: none(), gone: none(), next: 0 }
     }
 
     /// Adds names to the excluded videos, or removes them.
@@ -96,9 +101,16 @@ impl Engine {
         let before = id.and_then(|id| Some((self.state.files.get(id)?.stamp, &self.state.videos.get(id)?.status)));
         match before {
             Some((stamp, status)) if *status != Status::Gone => {
-                self.dataset.changed += usize::from(stamp != file.stamp)
+                if stamp != file.stamp {
+                    self.dataset.changed.insert(file.name.clone());
+                }
             }
-            _ => self.dataset.arrived += 1,
+            _ => drop(self.dataset.arrived.insert(file.name.clone())),
+        }
+        if let Some((id, (stamp, _))) = id.zip(before)
+            && stamp != file.stamp
+        {
+            self.rate.set_corrupt(id, false);
         }
         let status = self.plan.policy.status(found);
         let excluded = self.dataset.excluded.contains(&file.name);
@@ -110,6 +122,27 @@ impl Engine {
             && let Some(id) = self.state.files.find(file.name.as_str())
         {
             let _ = self.inspector.send(InspectRequest::Look(vec![(id, file)], Level::Quick));
+        }
+    }
+
+    /// Passes on which videos a check finds corrupt.
+    pub(crate) fn inspection_sink(&self) -> impl Fn(&Inspection) + Send + use<> {
+        let sender = self.sender.clone();
+        move |inspection| {
+            let Inspection::Probed(found) = inspection else { return };
+            let corrupt = found.iter().filter(|(_, probed)| matches!(probed.verdict, Verdict::Corrupt { .. }));
+            let corrupt: Vec<_> = corrupt.map(|(id, probed)| (*id, probed.source)).collect();
+            if !corrupt.is_empty() {
+                let _ = sender.send(Incoming::Corrupt(corrupt));
+            }
+        }
+    }
+
+    pub(super) fn found_corrupt(&mut self, videos: &[(VideoId, SourceStamp)]) {
+        for (id, stamp) in videos {
+            if self.state.files.get(*id).is_some_and(|file| file.stamp == *stamp) {
+                self.rate.set_corrupt(*id, true);
+            }
         }
     }
 
@@ -131,8 +164,10 @@ impl Engine {
 
     pub(super) fn vanished(&mut self, name: VideoName) {
         let before = self.state.counts().videos;
-        self.handle(Event::Vanished(name));
-        self.dataset.gone += before - self.state.counts().videos;
+        self.handle(Event::Vanished(name.clone()));
+        if self.state.counts().videos < before {
+            self.dataset.gone.insert(name);
+        }
     }
 
     /// Looks at a file again that changed while it was in flight.
@@ -148,14 +183,21 @@ impl Engine {
         });
     }
 
-    /// Publishes the numbers of new, changed and removed files.
+    /// Publishes the new, changed and removed files.
     pub(super) fn tell_of_dataset(&mut self, now: Millis) {
-        let Dataset { arrived, changed, gone, next, .. } = self.dataset;
-        if now >= next && arrived + changed + gone > 0 {
-            self.dataset.next = now + TOLD_EVERY;
-            (self.dataset.arrived, self.dataset.changed, self.dataset.gone) = (0, 0, 0);
-            self.tell(PublishedEvent::DatasetChanged { arrived, changed, gone });
+        let Dataset { arrived, changed, gone, next, .. } = &mut self.dataset;
+        if now < *next || arrived.len() + changed.len() + gone.len() == 0 {
+            return;
         }
+        *next = now + TOLD_EVERY;
+        let [arrived, changed, gone] = [arrived, changed, gone].map(std::mem::take);
+        let named = |videos: &BTreeSet<VideoName>| match videos.len() {
+            ..=MAX_NAMED => videos.iter().map(|name| name.as_str().to_owned()).collect(),
+            _ => vec![],
+        };
+        let videos = ChangedVideos { arrived: named(&arrived), changed: named(&changed), gone: named(&gone) };
+        let [arrived, changed, gone] = [arrived, changed, gone].map(|videos| videos.len());
+        self.tell(PublishedEvent::DatasetChanged { arrived, changed, gone, videos });
     }
 
     /// The files for a check. It fails for removed ones.

@@ -53,10 +53,9 @@ mod stops;
 mod summary;
 mod worker_messages;
 
-pub(crate) use stops::Requeue;
+use observers::ticks;
 
-/// The interval of ticks and snapshots.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) use stops::Requeue;
 
 /// The interval of progress events.
 const PROGRESS: Millis = 10_000;
@@ -97,6 +96,8 @@ enum Incoming {
     Measured(Reading),
     /// An answer of Slurm about the job.
     Job(stops::JobNews),
+    /// Checks have found that these files are corrupt.
+    Corrupt(Vec<(VideoId, SourceStamp)>),
     /// A message of the claims.
     Claims(ClaimsEvent),
     /// The summary of the run, with what other engines have written.
@@ -368,6 +369,7 @@ impl Engine {
             Incoming::Finished(task) => self.finished(task),
             Incoming::Job(news) => self.take_job_news(news),
             Incoming::Measured(reading) => self.measured = Some((Instant::now(), reading)),
+            Incoming::Corrupt(videos) => self.found_corrupt(&videos),
             Incoming::Claims(news) => self.take_news(news),
             Incoming::SummedUp(whole) => self.last_run = Some(whole),
         }
@@ -390,11 +392,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// The ticks that drive the state machine and the observers.
-fn ticks() -> tokio::time::Interval {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    ticks
 }

@@ -12,6 +12,16 @@ use crate::protocol::words::Level;
 /// Older measurements are not published.
 const MAX_READING_AGE: Duration = Duration::from_secs(10);
 
+/// The interval of ticks and snapshots.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The ticks that drive the state machine and the observers.
+pub(super) fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
 impl Engine {
     /// Starts to measure the machine, while `wanted` returns true.
     ///

@@ -132,7 +132,7 @@ impl Server {
     }
 
     /// Publishes what an inspection finds.
-    pub(crate) fn inspection_sink(&self) -> impl Fn(Inspection) + Send + 'static {
+    pub(crate) fn inspection_sink(&self) -> impl Fn(Inspection) + Send + use<> {
         let updates = self.updates.clone();
         move |inspection| drop(updates.send(Update::Inspection(inspection)))
     }
@@ -178,7 +178,7 @@ impl RunObserver for Server {
 
     fn changed(&mut self, state: &State, videos: &[VideoId]) {
         let changed = videos.iter().filter_map(|id| {
-            let (summary, reason) = RowSummary::of(state.videos.get(*id)?);
+            let (summary, reason) = RowSummary::in_run(state, *id)?;
             let file = if state.files.is_new(*id) { state.files.get(*id).cloned() } else { None };
             Some(Changed { id: *id, summary, reason, file })
         });
@@ -225,7 +225,7 @@ fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
     let without_times = |snapshot: &Snapshot| {
         let mut snapshot = snapshot.clone();
         snapshot.elapsed_s = 0.0;
-        snapshot.eta_s = None;
+        (snapshot.eta_s, snapshot.eta_guess_s) = (None, None);
         snapshot.devices.iter_mut().flat_map(|device| &mut device.in_flight).for_each(|video| video.seconds = 0.0);
         snapshot
     };

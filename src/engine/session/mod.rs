@@ -17,7 +17,7 @@ use crate::engine::checkpoint::ChosenWeights;
 use crate::engine::control::{ClientRequest, Request};
 use crate::engine::files::Files;
 use crate::engine::incremental::{IncrementalExport, IncrementalExportHandle};
-use crate::engine::inspector::{InspectRequest, Inspector};
+use crate::engine::inspector::InspectRequest;
 use crate::engine::log;
 use crate::engine::publish::RunObserver;
 use crate::engine::registration::ReportObserver;
@@ -175,18 +175,17 @@ impl Session {
         }
         let live = exporter.as_ref().map(IncrementalExport::handle);
         observers.extend(exporter.map(|exporter| Box::new(exporter) as Box<dyn RunObserver>));
-        let mut inspector_thread = None;
-        if let Some(server) = server {
+        let sink = server.map(|server| {
             server.set_table(table);
-            inspector_thread = Inspector::start(inspector, inspect_requests, server.inspection_sink())
-                .inspect_err(|error| errln!("note: failed to start checking the videos: {error}"))
-                .ok();
+            let sink = server.inspection_sink();
             observers.push(Box::new(server));
-        }
+            sink
+        });
         if waits {
             let _ = inspect.send(InspectRequest::LookAtAll(state.files.clone(), Level::Quick));
         }
         let mut engine = Engine::new(plan, state, observers, inspect).context("failed to start the engine")?;
+        let inspector_thread = sink.and_then(|sink| start::inspect(&engine, inspector, inspect_requests, sink));
         let mut first = true;
         let watched = Arc::clone(&followers);
         if let Err(error) = engine.measure(move || watched.load(Ordering::Relaxed) > 0) {

@@ -18,11 +18,12 @@ use crate::dataset::{names, shown};
 use crate::engine::claims::{self, Claims, ClaimsContext, ClaimsEvent, ClaimsRequest};
 use crate::engine::control::ClientRequest;
 use crate::engine::incremental::IncrementalExport;
-use crate::engine::inspector::{self, InspectRequest};
+use crate::engine::inspector::{self, InspectRequest, Inspection, Inspector};
 use crate::engine::log;
 use crate::engine::other_files::OtherFiles;
 use crate::engine::plan::Plan;
 use crate::engine::registration::Registration;
+use crate::engine::run::Engine;
 use crate::engine::server::Server;
 use crate::engine::server::class_names::class_names;
 use crate::engine::server::details::Context as ServerContext;
@@ -48,6 +49,23 @@ pub(super) struct Prepared {
     /// The exporter of finished videos, if one is configured.
     pub(super) live: Option<IncrementalExport>,
     pub(super) gaps: DatasetMismatch,
+}
+
+/// Starts checking videos. What the checks find goes to the engine and to `sink`.
+pub(super) fn inspect(
+    engine: &Engine,
+    plan: inspector::Plan,
+    requests: std::sync::mpsc::Receiver<InspectRequest>,
+    sink: impl Fn(Inspection) + Send + 'static,
+) -> Option<Inspector> {
+    let to_engine = engine.inspection_sink();
+    let sink = move |found| {
+        to_engine(&found);
+        sink(found);
+    };
+    Inspector::start(plan, requests, sink)
+        .inspect_err(|error| errln!("note: failed to start checking the videos: {error}"))
+        .ok()
 }
 
 /// The server and the channels that connect it with the engine.

@@ -1,6 +1,6 @@
 //! A video of a run, and the counts by status.
 
-use reeldeck_common::error::Failure;
+use reeldeck_common::error::{ErrorKind, Failure};
 
 use super::queue::Lane;
 use super::{Millis, WorkerId};
@@ -151,8 +151,9 @@ pub(super) fn count(counts: &mut Counts, status: &Status, more: bool) {
             add(&mut counts.resumed, *resumed);
         }
         Status::Stale => add(&mut counts.stale, true),
-        Status::Failed { before, unreadable, .. } => {
+        Status::Failed { failure, before, unreadable } => {
             add(&mut counts.failed, true);
+            add(&mut counts.failed_corrupt, failure.kind == ErrorKind::Corrupt);
             add(&mut counts.failed_before, *before);
             add(&mut counts.unreadable, *unreadable);
         }

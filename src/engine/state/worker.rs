@@ -115,6 +115,12 @@ impl Worker {
         self.in_flight.iter().any(|assignment| assignment.alone)
     }
 
+    /// Whether it has not begun this video, because it works on another one first.
+    pub fn has_next(&self, video: VideoId) -> bool {
+        let mut others = self.in_flight.iter().skip(1);
+        others.any(|next| next.video == video && next.begun.is_none() && next.progress.clips == 0)
+    }
+
     /// Whether it was sent an assignment that it has not answered.
     pub fn has_orders(&self) -> bool {
         self.in_flight.iter().any(|assignment| assignment.released.is_some())

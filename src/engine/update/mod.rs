@@ -162,10 +162,12 @@ impl Step<'_> {
             worker.in_flight.iter_mut().for_each(|assignment| assignment.begun = None);
             worker.in_flight.insert(0, assignment);
         }
+        let waits = worker.in_flight.get(1).filter(|_| place > 0).map(|assignment| assignment.video);
         if let Some(assignment) = worker.in_flight.first_mut() {
             let most = progress.of.unwrap_or(0);
             assignment.progress = Progress { clips: progress.clips.min(most), ..progress };
         }
+        waits.into_iter().for_each(|video| self.state.touch(video));
     }
 
     fn done(&mut self, id: WorkerId, job: JobId, report: Report) {
@@ -209,14 +211,19 @@ impl Step<'_> {
 
     /// Starts the clock of the first video in flight of each worker, unless its assignment waits for the journal.
     fn begin_all(&mut self) {
+        let mut begun = vec![];
         for (id, worker) in self.state.workers.iter_mut_enumerated() {
             let first = worker.in_flight.first_mut().filter(|assignment| assignment.released.is_some());
             let Some(first) = first else { continue };
-            first.begun.get_or_insert(self.now);
+            if first.begun.is_none() {
+                first.begun = Some(self.now);
+                begun.push(first.video);
+            }
             if !std::mem::replace(&mut first.is_published, true) {
                 self.effects.push(Effect::Notify(Notice::Started(id, first.video)));
             }
         }
+        begun.into_iter().for_each(|video| self.state.touch(video));
     }
 
     /// Removes a job that a worker has answered. None for a job that it does not have.

@@ -85,7 +85,7 @@ pub(super) fn place(keymap: &Keymap, from: usize, height: usize, lines: usize) -
     if lines > height { format!(" {down} {up} scroll: {}-{to} of {lines} ", from + 1) } else { String::new() }
 }
 
-/// The keys that fit, in order of importance. Unavailable ones are dim.
+/// The keys that do something and fit, in order of importance.
 pub(super) fn hints(
     theme: &Theme,
     keymap: &Keymap,
@@ -104,16 +104,13 @@ pub(super) fn hints(
             _ => line.short,
         };
         let wide = text::width(&key) + text::width(short) + 3;
-        let off = unavailable_reason(line.action, details, is_active).is_some();
-        // What can never apply to this video is left out.
-        let never = off && matches!(line.action, Action::Still | Action::CopyReason | Action::Retry)
-            || line.action == Action::Retry && details.row.state == RowState::Queued;
-        if used + wide > room || never {
+        let is_off = unavailable_reason(line.action, details, is_active).is_some();
+        let is_queued = details.row.state == RowState::Queued;
+        if used + wide > room || is_off || line.action == Action::Retry && is_queued {
             continue;
         }
-        let (key_role, word_role) = if off { (Role::KeyOff, Role::KeyOff) } else { (Role::Key, Role::Base) };
-        spans.push(Span::styled(format!(" {key} "), theme.style(key_role)));
-        spans.push(Span::styled(format!("{short} "), theme.style(word_role)));
+        spans.push(Span::styled(format!(" {key} "), theme.style(Role::Key)));
+        spans.push(Span::styled(format!("{short} "), theme.style(Role::Base)));
         used += wide;
     }
     Line::from(spans)

@@ -55,6 +55,7 @@ pub(crate) fn snapshot() -> Snapshot {
         clips_done: 0,
         clips_per_s: None,
         eta_s: None,
+        eta_guess_s: None,
         devices: vec![],
         held_by: None,
         states: StateCounts::default(),

@@ -4,6 +4,7 @@ mod commands;
 mod copying;
 mod figures;
 pub(super) mod fixtures;
+mod footer;
 mod harness;
 mod helping;
 mod key_list;

@@ -377,6 +377,8 @@ fn an_empty_table_says_why() {
     assert!(harness.shows("Reading the dataset folder"), "the engine has not said that it has read it");
     harness.connect();
     assert!(harness.shows("No videos in"));
+    harness.table.rows = vec![row("A/v_1.mp4", RowState::Done)];
+    harness.table_changed();
     harness.press("F");
     assert!(harness.shows("No problems. esc shows all videos."), "{}", harness.screen());
     let mut starting = Harness::new(80, 24);

@@ -4,7 +4,7 @@ use super::fixtures::{failing, gpus, many, running, summary};
 use super::harness::Harness;
 use crate::protocol::FromEngine;
 use crate::protocol::event::Event;
-use crate::protocol::row::RowState;
+use crate::protocol::row::{Finding, RowState};
 use crate::protocol::snapshot::{Counts, Phase, Snapshot};
 use crate::protocol::summary::{Ending, ExportSummary};
 use crate::tui::modal::Modal;
@@ -101,11 +101,14 @@ fn a_window_with_nothing_left_says_so_and_names_the_next_key() {
 fn corrupt_videos_are_no_reason_to_offer_a_retry() {
     let mut harness = running(80, 24, many(9), gpus(0));
     harness.table.rows.iter_mut().for_each(|row| row.state = RowState::Done);
-    harness.table.rows.iter_mut().take(3).for_each(|row| row.state = RowState::Failed);
+    harness.table.rows.iter_mut().take(3).for_each(|row| {
+        row.state = RowState::Failed;
+        row.findings.add(Finding::Corrupt);
+    });
+    let footer = |harness: &Harness| harness.screen().lines().last().unwrap().to_owned();
+    harness.table_changed();
+    assert!(!footer(&harness).contains("R retry"), "during a run: {}", footer(&harness));
     harness.snapshot.phase = Phase::Waiting;
-    let mut run = summary(Ending::Finished, counts(6, 3, 0));
-    run.failures.truncate(1);
-    harness.snapshot.last_run = Some(Box::new(run));
     harness.table_changed();
     let screen = harness.screen();
     let [first, last] = [screen.lines().next(), screen.lines().last()].map(Option::unwrap);
@@ -220,9 +223,12 @@ fn the_header_says_that_the_remaining_time_is_being_estimated() {
     harness.snapshot.eta_s = None;
     harness.refresh();
     assert!(harness.shows("estimating ETA"), "{}", harness.screen());
+    harness.snapshot.eta_guess_s = Some(171);
+    harness.refresh();
+    assert!(harness.shows("ETA about 3 m") && !harness.shows("estimating"), "{}", harness.screen());
     harness.snapshot.phase = Phase::Paused;
     harness.refresh();
-    assert!(!harness.shows("estimating"));
+    assert!(!harness.shows("estimating") && !harness.shows("about"));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! The preview beside the table, and the charts of devices and throughput.
 
+use jiff::tz::TimeZone;
+
 use super::fixtures::{failing, gpus, many, running};
 use super::harness::Harness;
-use crate::protocol::FromEngine;
+use crate::protocol::words::Level;
+use crate::protocol::{FromEngine, LogLine};
 use crate::tui::app::PendingRequest;
 use crate::tui::picture::Rgb;
 use crate::tui::update::{Effect, Msg};
@@ -165,4 +168,33 @@ fn closed_details_stay_closed_when_the_answer_to_their_refresh_arrives() {
     let row = harness.app.videos.current().unwrap().clone();
     harness.receive(FromEngine::Details { id, details: Box::new(super::fixtures::details(row)) });
     assert!(harness.app.modals.is_empty(), "{:?}", harness.app.modals);
+}
+
+#[test]
+fn a_log_that_is_shown_alone_wraps_long_lines() {
+    let words = (0..60).map(|i| format!("word{i}")).collect::<Vec<_>>().join(" ");
+    for (width, height, keys) in [(80, 24, "5"), (120, 40, "5 z")] {
+        let mut harness = running(width, height, many(9), gpus(1));
+        for (second, text) in [(1, "before"), (2, words.as_str()), (3, "after")] {
+            let time = format!("2026-11-24T15:00:0{second}Z");
+            let line = LogLine { time, level: Level::Problem, text: text.into() };
+            harness.app.log.add(line, &TimeZone::UTC);
+        }
+        harness.press(keys);
+        let screen = harness.screen();
+        for i in 0..60 {
+            assert!(screen.contains(&format!("word{i}")), "{screen}");
+        }
+        assert!(
+            harness.line("word0 ").contains("15:00:02 ✘ word0 ") && screen.contains("15:00:03 ✘ after"),
+            "{screen}"
+        );
+        assert!(!screen.contains("word9 …"), "{screen}");
+    }
+    let harness = {
+        let mut harness = running(120, 40, many(9), gpus(1));
+        harness.press("5");
+        harness
+    };
+    assert_eq!(harness.app.log.wrap, None, "beside other panes a line takes one row");
 }

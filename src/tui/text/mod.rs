@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 mod units;
 
 pub(super) use crate::out::duration;
-pub(super) use units::{bytes, bytes_of, clock, count, number, percent, plural, rate, share};
+pub(super) use units::{about, bytes, bytes_of, clock, count, number, percent, plural, rate, share};
 
 /// Shown for an unknown value.
 pub(super) const UNKNOWN: &str = "–";

@@ -68,6 +68,18 @@ pub(crate) fn clock(seconds: f64) -> String {
     }
 }
 
+/// A rough duration in one unit: `20 s`, `3 m`, `45 m`, `2 h`, `3 d`.
+pub(crate) fn about(seconds: f64) -> String {
+    let in_steps = |unit: f64, step: f64, name: &str| format!("{:.0} {name}", (seconds / unit / step).round() * step);
+    match seconds {
+        ..55.0 => format!("{:.0} s", (seconds / 10.0).round().max(1.0) * 10.0),
+        ..1_170.0 => in_steps(60.0, 1.0, "m"),
+        ..5_250.0 => in_steps(60.0, 5.0, "m"),
+        ..171_000.0 => in_steps(3_600.0, 1.0, "h"),
+        _ => in_steps(86_400.0, 1.0, "d"),
+    }
+}
+
 /// Three significant digits: `0.12`, `9.2`, `812`, `1,204`.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -124,6 +136,12 @@ mod tests {
     #[test]
     fn positions_are_shown_as_on_a_clock() {
         assert_eq!([0.0, 151.2, 3723.0, -1.0, f64::NAN].map(clock), ["0:00", "2:31", "1:02:03", "–", "–"]);
+    }
+
+    #[test]
+    fn a_guess_of_a_time_has_one_unit() {
+        let shown = [1.0, 22.0, 54.0, 56.0, 181.0, 1_160.0, 1_180.0, 5_200.0, 5_300.0, 90_000.0, 200_000.0].map(about);
+        assert_eq!(shown, ["10 s", "20 s", "50 s", "1 m", "3 m", "19 m", "20 m", "85 m", "1 h", "25 h", "2 d"]);
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn height(app: &App) -> isize {
     let lines = match app.focus {
         Pane::Videos => app.videos.height(),
         Pane::Classes => app.classes.height(),
-        Pane::Log => app.log.height,
+        Pane::Log => app.log.window(app.log.height).0.len(),
         Pane::Devices | Pane::Throughput => 4,
     };
     lines.max(1) as isize

@@ -13,6 +13,7 @@ use super::app::{App, Connection, Dirty, PendingRequest};
 use super::keymap::KeyMatch;
 use super::keys::Key;
 use super::modal::Modal;
+use super::pane::Pane;
 use super::picture::Rgb;
 use super::reopening::Reopening;
 use super::setup::blocking::Answer;
@@ -20,6 +21,7 @@ use super::setup::in_force::InForce;
 use super::setup::{self, Field};
 use super::table::TableQuery;
 use super::view::layout;
+use super::view::log::LINE_HEAD;
 use super::window_words::in_window;
 use crate::client::Overview;
 use crate::protocol::snapshot::Phase;
@@ -338,6 +340,8 @@ impl App {
         self.videos.set_height(lines(plan.videos, 3));
         self.classes.set_height(lines(plan.classes, 2));
         self.log.height = lines(plan.log, 2);
+        let alone = plan.log.filter(|_| plan.alone(Pane::Log).is_some());
+        self.log.wrap = alone.map(|area| usize::from(area.width.saturating_sub(2 + LINE_HEAD)));
         let lines = self.device_lines().len();
         self.device = self.device.min(lines.saturating_sub(1));
     }

@@ -1,4 +1,4 @@
-//! The footer: the most important keys. Unavailable ones are dim.
+//! The footer: the most important of the keys that do something now.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -22,11 +22,9 @@ use crate::tui::unavailable_reason::unavailable_reason;
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     for (x, offer) in placed(app, area.width.into()) {
-        let (key_role, word_role) =
-            if offer.is_available { (Role::Key, Role::Base) } else { (Role::KeyOff, Role::KeyOff) };
         let spans = vec![
-            Span::styled(offer.key, theme.style(key_role)),
-            Span::styled(format!(" {}", offer.word), theme.style(word_role)),
+            Span::styled(offer.key, theme.style(Role::Key)),
+            Span::styled(format!(" {}", offer.word), theme.style(Role::Base)),
         ];
         line(buffer, area.x + x as u16, area.y, usize::from(area.width) - x, spans, theme);
     }
@@ -42,7 +40,6 @@ pub(crate) fn action_at(app: &App, width: u16, column: u16) -> Option<Action> {
 struct Offer {
     key: String,
     word: String,
-    is_available: bool,
     /// `None` for the keys of an overlay.
     action: Option<Action>,
 }
@@ -67,12 +64,8 @@ fn placed(app: &App, room: usize) -> Vec<(usize, Offer)> {
 
 fn offered(app: &App) -> Vec<Offer> {
     let fixed = |pairs: &[(&str, &str)]| -> Vec<Offer> {
-        let offer = |(key, word): &(&str, &str)| Offer {
-            key: (*key).to_owned(),
-            word: (*word).to_owned(),
-            is_available: true,
-            action: None,
-        };
+        let offer =
+            |(key, word): &(&str, &str)| Offer { key: (*key).to_owned(), word: (*word).to_owned(), action: None };
         pairs.iter().map(offer).collect()
     };
     match app.modals.last() {
@@ -105,39 +98,26 @@ fn offered(app: &App) -> Vec<Offer> {
     if !app.pending_keys.is_empty() {
         let follows = app.keymap.continued(app.context(), &app.pending_keys);
         return follows
-            .map(|(line, keys)| Offer {
-                key: keys.to_string(),
-                word: line.short.to_owned(),
-                is_available: true,
-                action: Some(line.action),
-            })
+            .map(|(line, keys)| Offer { key: keys.to_string(), word: line.short.to_owned(), action: Some(line.action) })
             .collect();
     }
     let offer = |(line, keys): (&Binding, &Keys)| Offer {
         key: keys.to_string(),
         word: word(app, line.action, line.short),
-        is_available: unavailable_reason(app, line.action).is_none(),
         action: Some(line.action),
     };
-    let is_ending = matches!(app.phase(), Some(Phase::Finishing | Phase::Stopping));
-    let is_at_rest = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));
-    let failed = app.snapshot().map_or(0, |snapshot| snapshot.counts.failed);
     let only_corrupt = app.snapshot().is_some_and(run_end::only_corrupt_failed);
     // Instead of extracting a video that is not there, the user looks for it.
     let rescans = app.context() == Context::Videos && app.marks.is_empty() && lacks_file(app);
     // A run extracts a queued video anyway.
-    let can_retry =
-        |row: &Row| row.state != RowState::Queued && details::no_retry(row.state, app.is_active()).is_none();
     let current = app.videos.current();
-    let is_offered = |(line, _): &(&Binding, &Keys)| match line.action {
-        Action::StartPause if is_at_rest => unavailable_reason(app, line.action).is_none(),
-        Action::StartPause => !is_ending,
-        Action::Retry => !rescans && (!app.marks.is_empty() || current.is_none_or(can_retry)),
-        Action::Stop => unavailable_reason(app, line.action).is_none(),
-        Action::RetryAll => failed > 0 && !only_corrupt,
-        Action::WriteMissing => unavailable_reason(app, line.action).is_none(),
+    let is_of_use = |action| match action {
+        Action::Retry => !rescans && (!app.marks.is_empty() || current.is_none_or(|row| row.state != RowState::Queued)),
+        Action::RetryAll => !only_corrupt,
         _ => true,
     };
+    let is_offered =
+        |(line, _): &(&Binding, &Keys)| is_of_use(line.action) && unavailable_reason(app, line.action).is_none();
     let mut bindings: Vec<_> = app.keymap.footer(app.context()).into_iter().filter(is_offered).collect();
     bindings.sort_by_key(|(line, _)| match line.action {
         Action::Rescan if rescans => RETRY_RANK,

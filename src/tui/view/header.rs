@@ -144,7 +144,10 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     match snapshot.eta_s.filter(|_| snapshot.phase == Phase::Running) {
         Some(eta) if eta > 0 => spans.push(say(format!("  ETA {}", text::duration(eta as f64)), Role::Base)),
         None if snapshot.phase == Phase::Running && room >= 70 => {
-            spans.push(say("  estimating ETA".into(), Role::Dim));
+            let guess = snapshot.eta_guess_s.filter(|guess| *guess > 0);
+            let said =
+                guess.map_or("estimating ETA".into(), |guess| format!("ETA about {}", text::about(guess as f64)));
+            spans.push(say(format!("  {said}"), Role::Dim));
         }
         _ => {}
     }

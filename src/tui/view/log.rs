@@ -14,6 +14,9 @@ use crate::tui::pane::Pane;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
+/// The columns before the text of a line: the time and a sign.
+pub(crate) const LINE_HEAD: u16 = 11;
+
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     let theme = &app.options.theme;
     let mut title = vec![Span::styled("Log ", theme.style(Role::Title))];
@@ -40,8 +43,17 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         };
         buffer.set_string(inner.x, inner.y, text::truncate(&why, room, theme.ellipsis()), theme.style(Role::Dim));
     }
-    let blank = usize::from(inner.height).saturating_sub(lines.len());
-    for (row, entry) in lines.into_iter().enumerate() {
+    let mut rows = vec![];
+    for (index, entry) in lines.into_iter().enumerate() {
+        let texts = entry.rows(app.log.wrap);
+        rows.extend(texts.into_iter().enumerate().map(|(row, text)| (entry, index == cursor, row == 0, text)));
+    }
+    // Of a line that is longer than the pane, its beginning is shown.
+    let all_of_one = rows.iter().all(|(_, at_cursor, ..)| *at_cursor);
+    let height = usize::from(inner.height);
+    let hidden = if all_of_one { 0 } else { rows.len().saturating_sub(height) };
+    let blank = height.saturating_sub(rows.len());
+    for (row, (entry, at_cursor, is_first, words)) in rows.into_iter().skip(hidden).take(height).enumerate() {
         let y = inner.y + (blank + row) as u16;
         let (glyph, role) = match (entry.level, theme.is_ascii()) {
             (Level::Problem, false) => ("✘", Role::Error),
@@ -50,15 +62,16 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             (Level::Info, true) => (".", Role::Base),
             (Level::Detail, _) => (" ", Role::Dim),
         };
-        let highlighted = row == cursor && app.focus == Pane::Log;
+        let highlighted = at_cursor && app.focus == Pane::Log;
         let on = |role| theme.style(if highlighted { Role::Selection } else { role });
         if highlighted {
             buffer.set_style(Rect { y, height: 1, ..inner }, on(role));
         }
+        let head = if is_first { format!("{} ", entry.time) } else { " ".repeat(entry.time.len() + 1) };
         let spans = vec![
-            Span::styled(format!("{} ", entry.time), on(Role::Dim)),
-            Span::styled(format!("{glyph} "), on(role)),
-            Span::styled(text::sanitized(&entry.text), on(if role == Role::Error { Role::Base } else { role })),
+            Span::styled(head, on(Role::Dim)),
+            Span::styled(format!("{} ", if is_first { glyph } else { " " }), on(role)),
+            Span::styled(words, on(if role == Role::Error { Role::Base } else { role })),
         ];
         line(buffer, inner.x, y, room, spans, theme);
     }

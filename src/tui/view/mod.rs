@@ -24,7 +24,7 @@ mod header;
 mod help;
 mod history;
 pub(super) mod layout;
-mod log;
+pub(super) mod log;
 mod popup;
 mod preview;
 mod run_end;

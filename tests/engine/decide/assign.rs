@@ -94,6 +94,20 @@ fn a_retry_delay_is_not_skipped_when_a_video_was_queued_twice() {
     assert_eq!(run.assignments(0), [2]);
 }
 
+#[test]
+fn a_video_that_is_begun_has_changed_and_so_has_one_that_waits_again() {
+    let mut run = super::run(4, 1, 3, |_| {});
+    assert_eq!(run.assignments(0), [0, 1, 2]);
+    run.state.take_changed();
+    run.done(0);
+    assert!(run.state.take_changed().contains(&VideoId(1)), "its worker begins it");
+    let second = run.state.workers[WorkerId(0)].in_flight[1].job;
+    run.progress(0, second, 1);
+    let (order, changed) = (run.assignments(0), run.state.take_changed());
+    assert_eq!((order[0], order[1]), (2, 1), "it was ready sooner");
+    assert!(changed.contains(&VideoId(1)) && changed.contains(&VideoId(2)), "{changed:?}");
+}
+
 /// A way in which a video returns to the queue, by name.
 type Return = (&'static str, fn(&mut Run));
 

@@ -87,7 +87,8 @@ pub(crate) struct Table {
 impl Table {
     /// The table of all videos of an engine.
     pub(crate) fn of(state: &State, accepted: Accepted) -> Self {
-        Self { accepted, ..Self::new(state.files.clone(), state.videos.iter().map(RowSummary::of)) }
+        let videos = state.videos.keys().filter_map(|id| RowSummary::in_run(state, id));
+        Self { accepted, ..Self::new(state.files.clone(), videos) }
     }
 
     /// A table of these videos.

@@ -4,7 +4,7 @@
 use reeldeck_common::error::ErrorKind;
 
 use crate::dataset::state::State as Dataset;
-use crate::engine::state::{Status, Video};
+use crate::engine::state::{State, Status, Video, VideoId};
 use crate::protocol::row::{Finding, Findings, RowState};
 
 /// What the engine knows of a video, without the reason.
@@ -18,15 +18,26 @@ pub(crate) struct RowSummary {
     pub(super) feature: bool,
     /// It is in flight and excluded afterwards.
     pub(super) leaves: bool,
+    /// It is in flight, and its worker works on another video first.
+    pub(super) next: bool,
 }
 
 impl RowSummary {
     /// A file that is not there.
     pub(super) const GONE: Self =
-        Self { state: None, findings: Findings::NONE, attempts: 0, feature: false, leaves: false };
+        Self { state: None, findings: Findings::NONE, attempts: 0, feature: false, leaves: false, next: false };
+
+    /// The summary of a video of a run, with the reason for its state.
+    pub(crate) fn in_run(state: &State, id: VideoId) -> Option<(Self, Option<String>)> {
+        let video = state.videos.get(id)?;
+        let (summary, reason) = Self::of(video);
+        let worker = if let Status::Running(worker) = video.status { state.workers.get(worker) } else { None };
+        let next = worker.is_some_and(|worker| worker.has_next(id));
+        Some((Self { next, ..summary }, reason))
+    }
 
     /// The summary of a video, with the reason for its state.
-    pub(crate) fn of(video: &Video) -> (Self, Option<String>) {
+    pub(super) fn of(video: &Video) -> (Self, Option<String>) {
         let mut findings = Findings::default();
         let mut reason = None;
         let state = match &video.status {
@@ -59,7 +70,7 @@ impl RowSummary {
         }
         let attempts = u8::try_from(video.recorded).unwrap_or(u8::MAX);
         let leaves = video.excluded && matches!(video.status, Status::Running(_));
-        (Self { state, findings, attempts, feature: video.feature, leaves }, reason)
+        (Self { state, findings, attempts, feature: video.feature, leaves, next: false }, reason)
     }
 
     /// Whether a worker has read the whole file.
@@ -94,8 +105,32 @@ mod tests {
         assert_eq!((summary.state, summary.leaves), (Some(RowState::Running), true));
         assert_eq!(reason.as_deref(), Some("will be excluded when it is done"));
     }
-    use crate::engine::state::WorkerId;
+    use crate::engine::state::{Assignment, Progress, Rules, Slot, Work, WorkerId};
     use reeldeck_common::error::Failure;
+
+    #[test]
+    fn a_video_is_next_while_its_worker_works_on_another_one() {
+        let work = Work { videos: vec![Video::new(Status::Running(WorkerId(0))); 3].into(), ..Work::default() };
+        let slot = Slot { device: "cpu".into(), capacity: 3, batch: 1 };
+        let mut state = State::new(work, vec![slot], Rules { clips: None, stall_timeout: 1, wall_limit: 1 });
+        let assignment = |video, begun, clips| Assignment {
+            video: VideoId(video),
+            job: 0,
+            alone: false,
+            batch: 1,
+            progress: Progress { clips, ..Progress::default() },
+            bytes: 0,
+            given: 0,
+            released: Some(0),
+            begun,
+            is_published: false,
+        };
+        // The second one was begun before the first one was ready sooner.
+        state.workers[WorkerId(0)].in_flight =
+            vec![assignment(0, Some(5), 0), assignment(1, None, 4), assignment(2, None, 0)];
+        let next = [0, 1, 2].map(|id| RowSummary::in_run(&state, VideoId(id)).unwrap().0.next);
+        assert_eq!(next, [false, false, true]);
+    }
 
     #[test]
     fn the_state_is_the_status_and_the_findings_stand_beside_it() {

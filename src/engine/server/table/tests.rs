@@ -145,6 +145,18 @@ fn every_column_sorts_with_unknown_values_last() {
 }
 
 #[test]
+fn running_videos_come_before_those_that_their_workers_have_not_begun() {
+    let running = || Status::Running(crate::engine::state::WorkerId(0));
+    let mut table = table(&[("A/v_1.mp4", running(), 1), ("A/v_2.mp4", running(), 1), ("A/v_3.mp4", done(), 1)]);
+    let (waits, reason) = summary(running());
+    let waits = RowSummary { next: true, ..waits };
+    table.change(vec![Changed { id: VideoId(0), summary: waits, reason, file: None }]);
+    let sort = |descending| Sort { by: Column::State, descending };
+    assert_eq!(names(&mut table, Filter::default(), sort(false)), ["A/v_2.mp4", "A/v_1.mp4", "A/v_3.mp4"]);
+    assert_eq!(names(&mut table, Filter::default(), sort(true)), ["A/v_3.mp4", "A/v_1.mp4", "A/v_2.mp4"]);
+}
+
+#[test]
 fn counts_of_classes_follow_changes() {
     let mut table = some();
     let (mut tried, _) = summary(done());

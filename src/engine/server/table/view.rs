@@ -86,7 +86,9 @@ impl Table {
             }
             Column::State => sort_by(ids, sort.descending, |id| {
                 let worst = self.findings_of(id).worst().map_or(u8::MAX, |finding| finding as u8);
-                self.state_of(id).map(|state| (state, worst))
+                // A worker has not begun its next videos.
+                let next = cell(id).is_some_and(|cell| cell.summary.next);
+                self.state_of(id).map(|state| (state, next, worst))
             }),
             Column::Size => {
                 sort_by(ids, sort.descending, |id| self.files.get(id.video()?).map(|file| file.stamp.size));
