@@ -90,7 +90,8 @@ pub(crate) fn run_batch(settings: &Settings, options: Options) -> anyhow::Result
 /// Refuses a recipe whose features the export at the end of the run could not use, before anything is extracted.
 fn check_export(settings: &Settings, options: Options) -> Result<(), ExitError> {
     let recipe = &settings.recipe;
-    if !options.export || settings.limit.is_some() || recipe.outputs.contains(&Output::Logits) {
+    // A run that is started in a window leaves the export out.
+    if !options.export || options.wait || settings.limit.is_some() || recipe.outputs.contains(&Output::Logits) {
         return Ok(());
     }
     let stored: Vec<_> = recipe.outputs.iter().map(|output| output.name()).collect();

@@ -38,6 +38,7 @@ fn greet(mut stream: &UnixStream, out: &Path) {
         synthetic_weights: false,
         manifest: None,
         settings: 0,
+        exports_result: true,
     };
     stream.write_all(line(&FromEngine::Welcome(welcome)).unwrap().as_bytes()).unwrap();
 }

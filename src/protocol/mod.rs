@@ -302,6 +302,9 @@ pub struct Welcome {
     /// A digest of the settings that decide on a run; 0 if unknown.
     #[serde(default)]
     pub settings: u64,
+    /// A run that finishes exports `result.pkl`.
+    #[serde(default)]
+    pub exports_result: bool,
 }
 
 #[cfg(test)]

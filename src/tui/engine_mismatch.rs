@@ -108,6 +108,7 @@ mod tests {
             synthetic_weights: true,
             manifest: None,
             settings: own.digest(),
+            exports_result: true,
         };
         assert_eq!(differences(&own, &welcome), None);
         assert_eq!(differences(&settings("link", "seeded"), &welcome), None, "a link to the same folder");

@@ -64,11 +64,11 @@ pub(super) fn only_corrupt_failed(snapshot: &Snapshot) -> bool {
     failed > 0 && failed == failed_corrupt
 }
 
-/// The share of the videos that are finished or failed, 0 to 1, with those in progress in part. Reaches 1 at the end of
-/// a run. `None` if there are no videos.
+/// The share of the run's videos that are done or failed, 0 to 1, with those in progress in part. What earlier runs have done
+/// does not count. Reaches 1 at the end of a run. `None` if there are no videos.
 pub(super) fn progress(snapshot: &Snapshot) -> Option<f64> {
     let counts = &snapshot.counts;
-    let processed = (counts.done + counts.failed) as f64;
+    let processed = (counts.done_in_run() + counts.failed_in_run()) as f64;
     let all = processed + counts.unfinished() as f64;
     let clips: usize = snapshot.devices.iter().flat_map(|device| &device.in_flight).map(|job| job.clips).sum();
     let in_part = (clips as f64 / snapshot.clips_per_video.max(1) as f64).min(counts.running as f64);
@@ -90,13 +90,13 @@ pub(super) fn exit_message(app: &App) -> Option<String> {
             Some(format!("the run is stopping (process {pid})"))
         }
         (_, Some(pid), _) if app.is_active() => {
-            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % processed"));
+            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
             let attach = attach_from_anywhere(app);
             Some(format!("the run continues (process {pid}{percent}); `{attach}` shows it again"))
         }
         _ if app.active_others() > 0 => {
             let engines = text::plural(app.active_others() as u64, "engine continues", "engines continue");
-            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % processed"));
+            let percent = title_percent(app).map_or_else(String::new, |percent| format!(", {percent} % done"));
             Some(format!("{engines} the run{percent}; `{}` follows it", attach_from_anywhere(app)))
         }
         // A summary from before this window was opened is no news.
@@ -145,5 +145,7 @@ mod tests {
         assert_eq!(progress(&snapshot), Some(0.65));
         assert_eq!(progress(&Snapshot { counts: counts(5, 1, 0), ..Snapshot::default() }), Some(1.0));
         assert_eq!(progress(&Snapshot::default()), None);
+        let again = Counts { resumed: 14, failed_before: 2, ..counts(14, 3, 1) };
+        assert_eq!(progress(&Snapshot { counts: again, ..Snapshot::default() }), Some(0.5), "of this run");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn unavailable_reason(app: &App, action: Action) -> Option<String> {
     match action {
         A::StartPause => match app.phase() {
             Some(Phase::Starting) if let Some(reason) = awaited(app) => Some(reason),
-            Some(Phase::Starting) => Some("the engine is starting; wait a moment".into()),
+            Some(Phase::Starting) => Some("reeldeck is starting; wait a moment".into()),
             Some(Phase::Finishing | Phase::Stopping) => Some("the run is ending; wait for its end".into()),
             Some(Phase::Held) => {
                 let why = app.snapshot().and_then(|snapshot| snapshot.reason.clone()).unwrap_or_default();
@@ -164,8 +164,8 @@ fn needs_engine(action: Action) -> bool {
 fn no_engine(app: &App, action: Action) -> Option<String> {
     match &app.connection {
         Connection::Up(_) if app.latest.is_some() => None,
-        Connection::Up(_) | Connection::Connecting => Some("the engine is starting; wait a moment".into()),
-        Connection::Lost { .. } => Some("the connection to the engine is lost; reconnecting".into()),
+        Connection::Up(_) | Connection::Connecting => Some("reeldeck is starting; wait a moment".into()),
+        Connection::Lost { .. } => Some("the connection to the background process is lost; reconnecting".into()),
         Connection::Gone { .. } if action == Action::StartPause => None,
         Connection::Gone { .. } => Some(format!(
             "the background process has exited; {} starts it again",

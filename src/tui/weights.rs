@@ -26,7 +26,7 @@ pub(super) fn menu(keymap: &Keymap, needs: &str) -> Menu {
     }
     items.push(MenuItem::new(key.unwrap_or('f'), "name a file or a URL in the settings", MenuAction::Settings));
     if !needs.contains("no seeded weights") {
-        let label = "use seeded weights for a trial: their numbers mean nothing";
+        let label = "use random (seeded) weights for a trial: the features mean nothing";
         items.push(MenuItem::new('t', label, MenuAction::UseWeights("seeded")));
     }
     if let Some(address) = address {

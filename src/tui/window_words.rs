@@ -22,6 +22,10 @@ const PHRASES: &[(&str, &str)] = &[
     ("interrupt again to stop now, or run `reeldeck stop --now`", "{stop} stops now"),
     ("; --out names the folder of another run, and `reeldeck --batch --detach` starts one", ""),
     ("; the engine exits", ""),
+    ("the engine is ", "reeldeck is "),
+    ("the engine was ", "reeldeck was "),
+    ("other clients follow this engine", "other windows show this run"),
+    ("this engine is not paused", "the run is not paused"),
     ("quit and correct `root`", "change it{settings}"),
     ("quit and start reeldeck again to use", "save{settings} to use"),
     (

@@ -14,6 +14,7 @@ mod documents;
 mod events;
 mod export;
 mod fetch;
+mod final_export;
 mod gpu_check;
 mod interrupted;
 mod joining;

@@ -28,7 +28,6 @@ use crate::engine::{setup, work};
 use crate::error::{Exit, ExitError};
 use crate::export::Outcome;
 use crate::export::incremental::Incremental;
-use crate::format::Format;
 use crate::out::{count, errln};
 use crate::protocol::event::{Event, Line, Started};
 use crate::protocol::holder::host;
@@ -303,8 +302,8 @@ impl Session {
         if state.phase != Phase::Running {
             return Ok(Some(interrupted()));
         }
-        let wanted = self.options.export && self.settings.limit.is_none();
-        let formats: Vec<Format> = [Format::Pkl].into_iter().chain(self.settings.live.iter().copied()).collect();
+        let formats = self.final_formats();
+        let wanted = !formats.is_empty();
         if self.options.wait {
             if wanted
                 && engine.has_new()

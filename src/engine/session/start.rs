@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reeldeck_common::atomic::Sweeper;
+use reeldeck_common::recipe::Output;
 use reeldeck_common::video::VideoName;
 use tokio::sync::mpsc;
 
 use super::{DatasetMismatch, Session, TOOL};
+use crate::config::Settings;
 use crate::dataset::manifest::id_of;
 use crate::dataset::scan::{Scan, VideoFile, scan};
 use crate::dataset::video_list::{entries, write_dataset_list};
@@ -31,6 +33,7 @@ use crate::engine::server::table::Table;
 use crate::engine::state::State;
 use crate::engine::{assess, crash_recovery, excluded, setup, work};
 use crate::error::{Exit, ExitError};
+use crate::format::Format;
 use crate::out::errln;
 use crate::protocol::engine_report::EngineReport;
 use crate::protocol::holder::{self, holders};
@@ -205,6 +208,16 @@ impl Session {
         Ok(Prepared { plan, table, state, inspector, live, gaps })
     }
 
+    /// The formats of the export at the end of a run: none of a part of the dataset, and no `result.pkl` without logits.
+    pub(super) fn final_formats(&self) -> Vec<Format> {
+        let Settings { limit, recipe, live, .. } = &self.settings;
+        if !self.options.export || limit.is_some() {
+            return vec![];
+        }
+        let has_logits = recipe.outputs.contains(&Output::Logits);
+        has_logits.then_some(Format::Pkl).into_iter().chain(live.iter().copied()).collect()
+    }
+
     /// Waits while the dataset folder is not there, as long as a window is open. Nothing is written meanwhile.
     fn wait_for_dataset(&self, followers: &AtomicUsize, publish: &dyn Fn(&str, Option<Folder>)) -> anyhow::Result<()> {
         let linger = Duration::from_secs(self.settings.engine.linger_s);
@@ -250,6 +263,7 @@ impl Session {
             synthetic_weights: self.checkpoint.id.synthetic_weights,
             manifest: self.settings.manifest.clone(),
             settings: self.settings.digest(),
+            exports_result: self.final_formats().contains(&Format::Pkl),
         };
         let context = ServerContext {
             root: self.settings.root.clone(),

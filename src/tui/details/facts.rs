@@ -100,7 +100,7 @@ fn written(page: &mut Page, feature: &FeatureDetails, zone: &TimeZone) {
     let plain = page.theme.style(Role::Base);
     page.text("feature", &feature.path.to_string_lossy(), Role::Base);
     if feature.synthetic_weights {
-        page.text("", "seeded weights: the features are meaningless", Role::Warn);
+        page.text("", "seeded (random) weights: the features are meaningless", Role::Warn);
     }
     let tensors = feature.tensors.iter().map(|(name, shape)| {
         let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();

@@ -107,7 +107,7 @@ pub(crate) const TABLE: &[Binding] = &[
     binding(Everywhere, &["S"], A::Stop, "stop", "stop the run, after the videos in progress or at once", 70),
     binding(Everywhere, &["R"], A::RetryAll, "retry failed", "retry all failed videos", 26),
     binding(Everywhere, &["l"], A::WriteList, "write list", "write the list of videos, hacs_data.txt", 60),
-    binding(Everywhere, &["e"], A::Export, "export", "export in any format; a run ends with result.pkl", 62),
+    binding(Everywhere, &["e"], A::Export, "export", "export the features, in any format", 62),
     binding(Everywhere, &["m"], A::WriteMissing, "list missing", "write the lists of missing videos", 64),
     binding(Everywhere, &["f5", "ctrl-r"], A::Rescan, "rescan", "scan the dataset folder again", 66),
     binding(Everywhere, &["c"], A::Check, "check", "check the videos that were not checked yet", 0),

@@ -45,7 +45,7 @@ impl Field {
         match self {
             Self::Root => "Usually one folder per class. reeldeck only reads it.",
             Self::Out => "For features, lists, exports; outside the dataset folder.",
-            Self::Checkpoint => "`published` | a .pth file | a URL | `seeded` for a trial",
+            Self::Checkpoint => "`published` | a .pth file | a URL | `seeded` (random)",
             Self::Manifest => "Optional: a list of the expected videos, JSON or text.",
             Self::Layout => "any (at any depth), classes, flat or split.",
             Self::Devices => "`cpu` | `cpu*2` | `cuda:0,cuda:1` | `all`: a worker each",

@@ -209,7 +209,7 @@ fn a_long_verdict_does_not_hide_the_explanation() {
     let checks = setup.paste("far");
     settle(&mut setup, checks);
     let text = text_of(&setup, 80, 24);
-    assert!(text.contains("weights.pth") && text.contains("`seeded` for a trial"), "{text}");
+    assert!(text.contains("weights.pth") && text.contains("`seeded` (random)"), "{text}");
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) struct VideoTable {
     hidden: Option<String>,
     /// The next row under the cursor becomes the anchor.
     adopt_anchor: bool,
+    /// The filter was chosen before its rows have arrived: the cursor stays on the first of them.
+    keeps_next: bool,
     locate_anchor: bool,
     stale: bool,
     in_flight: bool,
@@ -150,7 +152,7 @@ impl VideoTable {
         let sorted = self.filter == filter;
         (self.filter, self.sort) = (filter, sort);
         self.generation += 1;
-        self.known = false;
+        (self.known, self.keeps_next) = (false, false);
         self.widest = Widest::default();
         self.range = None;
         // Sorting is about the rows at this place, filtering is about the video.
@@ -173,8 +175,10 @@ impl VideoTable {
 
     /// The user has chosen this filter: the cursor stays on its video when the filter is cleared.
     pub(super) fn keep_filter(&mut self) {
-        if self.known && !self.filter.text.is_empty() {
-            self.pin();
+        match self.known {
+            _ if self.filter.text.is_empty() => {}
+            true => self.pin(),
+            false => self.keeps_next = true,
         }
     }
 
@@ -287,6 +291,9 @@ impl VideoTable {
         self.selected = self.selected.min(total.saturating_sub(1));
         self.scroll_to_cursor();
         self.restore_cursor();
+        if std::mem::take(&mut self.keeps_next) {
+            self.pin();
+        }
     }
 
     /// Puts the cursor back on its video.

@@ -186,6 +186,25 @@ fn the_cursor_returns_to_its_video_after_a_filter() {
 }
 
 #[test]
+fn the_video_found_by_a_chosen_filter_stays_under_the_cursor_however_late_the_rows_arrive() {
+    for is_late in [false, true] {
+        let engine = Engine::new(1_000);
+        let mut table = table(&engine);
+        table.move_to(700);
+        engine.serve(&mut table);
+        table.set_view(Filter { text: "v_00123".into(), ..Filter::default() }, Sort::default());
+        if !is_late {
+            engine.serve(&mut table);
+        }
+        table.keep_filter();
+        engine.serve(&mut table);
+        table.set_view(Filter::default(), Sort::default());
+        engine.serve(&mut table);
+        assert_eq!((table.selected(), under(&table)), (123, "A/v_00123.mp4"), "late: {is_late}");
+    }
+}
+
+#[test]
 fn a_filter_that_hides_the_video_keeps_the_row_number() {
     let engine = Engine::new(1_000);
     let mut table = table(&engine);

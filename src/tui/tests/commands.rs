@@ -196,7 +196,7 @@ fn an_unavailable_key_shows_the_reason() {
     says(running(120, 40, vec![], vec![]), "r", "there is no video here");
     says(running(120, 40, vec![], vec![]), "R", "no video has failed");
     says(running(120, 40, vec![], vec![]), "e", "no video is done");
-    says(Harness::new(120, 40), "s", "the engine is starting");
+    says(Harness::new(120, 40), "s", "reeldeck is starting");
     let mut waiting = running(120, 40, vec![row("A/v.mp4", RowState::Done)], vec![]);
     phase(&mut waiting, Phase::Waiting);
     says(waiting, "s", "nothing left to extract");
@@ -306,18 +306,22 @@ fn a_lost_engine_is_looked_for_and_can_be_restarted() {
         let (lines, _) = harness.app.log.window(1_000);
         lines.iter().filter(|line| line.text.contains(text)).count()
     };
-    assert_eq!(logged(&harness, "lost the connection to the engine: it has exited"), 1, "also after the log was read");
+    assert_eq!(
+        logged(&harness, "lost the connection to the background process: it has exited"),
+        1,
+        "also after the log was read"
+    );
     assert_eq!((logged(&harness, "connection refused"), logged(&harness, "reconnected (process 4711)")), (0, 1));
     harness.send(Msg::Link(LinkEvent::Gone("it has exited".into())));
-    assert!(harness.shows("no engine"));
+    assert!(harness.shows("no background process"));
     harness.press("s");
     assert!(harness.effects.contains(&Effect::StartEngine));
     harness.send(Msg::EngineStarting("reading the checkpoint: 1.00 GB of 30.00 GB".into()));
-    assert!(harness.shows("starting the engine: reading the checkpoint: 1.00 GB of 30.00 GB"));
+    assert!(harness.shows("starting: reading the checkpoint: 1.00 GB of 30.00 GB"));
     harness.send(Msg::EngineStarted(Err("error: no weights to work with\n  caused by: x".into())));
     assert!(harness.shows("no weights to work with"));
     harness.press("esc");
-    assert!(harness.shows("no engine") && harness.app.modals.is_empty());
+    assert!(harness.shows("no background process") && harness.app.modals.is_empty());
 }
 
 #[test]

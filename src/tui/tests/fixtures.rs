@@ -39,6 +39,7 @@ pub(crate) fn welcome() -> Welcome {
         synthetic_weights: false,
         manifest: Some("/data/HACS_segments_v1.1.1.json".into()),
         settings: 0,
+        exports_result: true,
     }
 }
 

@@ -4,7 +4,7 @@ use super::fixtures::{failing, gpus, many, running};
 use super::harness::Harness;
 use crate::protocol::Command;
 use crate::protocol::event::Event;
-use crate::protocol::snapshot::{Phase, ScanState};
+use crate::protocol::snapshot::{Counts, Phase, ScanState};
 
 fn harness() -> Harness {
     running(120, 40, failing(), gpus(2))
@@ -67,7 +67,7 @@ fn a_video_that_waits_on_its_device_for_another_one_is_the_next() {
     assert!(rows[0].contains("20 %") && rows[1].contains("▶ next") && rows[1].contains("next on cuda:0"), "{rows:#?}");
     assert!(harness.screen().contains("▶ running 1 + 1 next"));
     let narrow = running(80, 24, many(500), gpus(1)).screen();
-    assert!(narrow.contains(" processed") && narrow.contains("▶ running 1 + 1 next"), "{narrow}");
+    assert!(narrow.contains(" of the run") && narrow.contains("▶ running 1 + 1 next"), "{narrow}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_check_moves_nothing_in_the_header_and_hides_no_name() {
 #[test]
 fn the_speed_is_one_number_and_the_percentage_says_what_it_is_of() {
     let mut harness = running(120, 40, failing(), gpus(1));
-    assert!(harness.screen().lines().next().unwrap().contains("% processed  ETA"), "{}", harness.screen());
+    assert!(harness.screen().lines().next().unwrap().contains("% of the run  ETA"), "{}", harness.screen());
     assert!(running(80, 24, failing(), gpus(1)).line(" cuda:0").contains("… +1"), "the other running video");
     let counts = harness.line("✘ failed");
     assert!(counts.find("│") < counts.find("▲") && counts.contains("│"), "findings are no states: {counts}");
@@ -274,4 +274,70 @@ fn missing_weights_lead_to_the_settings() {
         assert_eq!(harness.effects.last(), Some(&effect));
     }
     assert!(harness.app.modals.is_empty());
+}
+
+#[test]
+fn the_details_of_a_running_video_show_its_progress() {
+    let mut harness = running(120, 40, failing(), gpus(1));
+    harness.knows_details = true;
+    harness.press("f w enter");
+    let [running, next] = [0, 1].map(|place| harness.snapshot.devices[0].in_flight[place].video.clone());
+    for (video, progress) in [(running, "20/100 clips on cuda:0"), (next, "next on cuda:0")] {
+        let mut steps = harness.app.videos.total();
+        while harness.app.videos.current().unwrap().video != video && steps > 0 {
+            harness.press("j");
+            steps -= 1;
+        }
+        harness.press("enter");
+        assert!(harness.line(progress).contains("▶ running"), "{}", harness.screen());
+        harness.press("esc g g");
+    }
+    harness.snapshot.devices[0].in_flight[0].clips = 55;
+    harness.refresh();
+    harness.press("enter");
+    assert!(harness.shows("55/100 clips on cuda:0"), "it follows the run: {}", harness.screen());
+}
+
+#[test]
+fn the_header_counts_this_run_and_names_the_total_first() {
+    let mut harness = running(120, 40, many(90), gpus(1));
+    let head = |harness: &Harness| harness.screen().lines().next().unwrap().to_owned();
+    let states = harness.screen().lines().nth(1).unwrap().to_owned();
+    let total = format!(" {} videos:", harness.snapshot.counts.videos);
+    assert!(states.starts_with(&total) && states.trim_end().ends_with("clips/s"), "{states}");
+    // A new run over one video of a dataset that is nearly done.
+    let counts = Counts { videos: 15, done: 14, resumed: 14, running: 1, ..Counts::default() };
+    harness.snapshot.counts = counts;
+    harness.snapshot.devices[0].in_flight.clear();
+    let snapshot = harness.snapshot.clone();
+    harness.receive(crate::protocol::FromEngine::Snapshot { id: None, snapshot });
+    harness.advance(1_100);
+    assert!(head(&harness).contains("  0 % of the run"), "{}", head(&harness));
+    harness.snapshot.devices[0].status = "starting".into();
+    harness.refresh();
+    assert!(head(&harness).contains("● loading the model"), "{}", head(&harness));
+}
+
+#[test]
+fn the_export_menu_announces_a_result_only_where_a_run_writes_one() {
+    let mut harness = harness();
+    harness.press("e");
+    assert!(harness.question().contains("exports result.pkl by itself"));
+    harness.press("esc");
+    let crate::tui::app::Connection::Up(welcome) = &mut harness.app.connection else { panic!() };
+    welcome.exports_result = false;
+    harness.press("e");
+    assert!(!harness.question().contains("by itself"), "{}", harness.question());
+}
+
+#[test]
+fn values_of_the_machine_and_of_a_worker_are_told_apart() {
+    let mut devices = gpus(1);
+    devices[0].device = "cpu".into();
+    let mut harness = running(120, 40, many(90), devices);
+    assert!(harness.line("3 Devices").contains("machine: 64 cores 88 % · RAM 228/550 GB"), "{}", harness.screen());
+    harness.press("3 z");
+    assert!(harness.shows("this worker: cpu  NVIDIA H200"), "{}", harness.screen());
+    harness.press("z 4");
+    assert!(running(200, 50, many(90), gpus(1)).shows("clips/s (last minute) · 9.2 videos/s (last 5 min)"));
 }

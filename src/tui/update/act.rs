@@ -45,7 +45,7 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
         A::Stop => app.modals.push(Modal::Menu(commands::stop_menu(app))),
         A::RetryAll => commands::retry_all(app, effects),
         A::WriteList => app.command(PendingRequest::Command, Command::WriteList, effects),
-        A::Export => app.modals.push(Modal::Menu(export_menu())),
+        A::Export => app.modals.push(Modal::Menu(export_menu(app))),
         A::WriteMissing => app.command(PendingRequest::Command, Command::WriteMissing, effects),
         A::Rescan => app.command(PendingRequest::Command, Command::Rescan, effects),
         A::Check => app.command(PendingRequest::Command, Command::Check { deep: false }, effects),
@@ -234,7 +234,7 @@ fn states(app: &mut App) {
     app.modals.push(Modal::Menu(videos::states_menu(app)));
 }
 
-fn export_menu() -> Menu {
+fn export_menu(app: &App) -> Menu {
     let formats = [
         ('p', Format::Pkl, "result.pkl, in MMAction2's format"),
         ('c', Format::Csv, "one CSV per video, for MMAction2's BMN and TCANet"),
@@ -247,7 +247,11 @@ fn export_menu() -> Menu {
         let order = CommandGroup::single(Command::Export { formats: vec![name.clone()] });
         MenuItem::new(key, format!("{name:4} {what}"), MenuAction::Send(order))
     };
-    let text = "Exports the finished videos. A run that finishes exports result.pkl by itself. missing.txt lists videos without a feature.";
+    let own = match app.welcome() {
+        Some(welcome) if welcome.exports_result => " A run that finishes exports result.pkl by itself.",
+        _ => "",
+    };
+    let text = format!("Exports the finished videos.{own} missing.txt lists videos without a feature.");
     Menu::new("Export", text, formats.into_iter().map(item).collect())
 }
 

@@ -44,7 +44,10 @@ pub(super) fn handle(app: &mut App, from: LinkEvent, effects: &mut Vec<Effect>) 
             }
             // Attempts to reconnect may fail as well.
             if matches!(app.connection, Connection::Up(_)) {
-                app.report(Level::Problem, format!("lost the connection to the engine: {reason}; reconnecting"));
+                app.report(
+                    Level::Problem,
+                    format!("lost the connection to the background process: {reason}; reconnecting"),
+                );
             }
             app.connection = Connection::Lost { reason };
         }

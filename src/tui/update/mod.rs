@@ -172,7 +172,7 @@ pub(super) fn update(app: &mut App, now: Duration, msg: Msg) -> Vec<Effect> {
             app.connection = Connection::Gone { reason: reason.lines().next().unwrap_or_default().to_owned() };
             let text = reason.split_whitespace().collect::<Vec<_>>().join(" ");
             app.log.add_own(app.wall, Level::Problem, &text, &app.options.zone);
-            app.notice_about_settings("The engine could not be started", reason);
+            app.notice_about_settings("The background process could not be started", reason);
         }
     }
     app.lay_out();

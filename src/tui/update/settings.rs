@@ -162,7 +162,7 @@ pub(super) fn left(app: &mut App, answer: Result<(), String>, effects: &mut Vec<
             let why = text::without_stop(&why);
             let start = app.keymap.key_text(Action::StartPause);
             let text = format!(
-                "{} is saved and not in use yet, because the engine stays: {why}. Close the other windows, and press {start}: \
+                "{} is saved and not in use yet: {why}. Close the other windows, and press {start}: \
                  the next run uses it.",
                 new.changed
             );

@@ -16,7 +16,8 @@ use crate::tui::pane::Pane;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
-pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+/// `is_alone`: no other pane is shown.
+pub(super) fn draw(app: &App, is_alone: bool, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let title = vec![Span::styled("Devices ", theme.style(Role::Title))];
     let inner = pane(app, Pane::Devices, title, machine(app), area, buffer);
@@ -29,10 +30,10 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         buffer.set_string(inner.x, inner.y, text, theme.style(Role::Dim));
     }
     // Shown alone, the pane has room for the history of the device under the cursor.
-    let list = if app.zoom && inner.height >= MIN_HEIGHT_FOR_CHARTS { inner.height / 3 } else { inner.height };
+    let list = if is_alone && inner.height >= MIN_HEIGHT_FOR_CHARTS { inner.height / 3 } else { inner.height };
     let list = list.min(lines.len().min(usize::from(u16::MAX)) as u16).max(1);
     let charts = Rect { y: inner.y + list + 1, height: inner.height.saturating_sub(list + 1), ..inner };
-    if app.zoom && inner.height >= MIN_HEIGHT_FOR_CHARTS {
+    if is_alone && inner.height >= MIN_HEIGHT_FOR_CHARTS {
         match lines.get(app.device) {
             Some(DeviceLine::Device(None, index, device)) => self::charts(app, *index, device, charts, buffer),
             Some(DeviceLine::Device(Some(engine), _, device)) => {
@@ -99,8 +100,9 @@ fn facts(app: &App, device: &DeviceState, host: Option<&str>, area: Rect, buffer
         theme.separator(),
         text::plural(device.done as u64, "video", "videos")
     );
+    let what = if device.device == "cpu" { "this worker" } else { "this device" };
     let head = vec![
-        Span::styled(format!("{host}{}", device.device), theme.style(Role::Title)),
+        Span::styled(format!("{what}: {host}{}", device.device), theme.style(Role::Title)),
         Span::styled(facts, theme.style(Role::Dim)),
     ];
     line(buffer, area.x, area.y, area.width.into(), head, theme);
@@ -134,10 +136,11 @@ fn machine(app: &App) -> Vec<Span<'static>> {
     let mut text = String::new();
     if machine.cores > 0 {
         let busy = text::percent(machine.cpu_percent.map(f64::from));
-        text = format!(" {} {busy}", text::plural(machine.cores as u64, "core", "cores"));
+        text = format!(" machine: {} {busy}", text::plural(machine.cores as u64, "core", "cores"));
     }
     if let Some([used, all]) = machine.memory {
-        text.push_str(&format!("{}RAM {}", theme.separator(), text::bytes_of(used, all)));
+        let before = if text.is_empty() { " machine: " } else { theme.separator() };
+        text.push_str(&format!("{before}RAM {}", text::bytes_of(used, all)));
     }
     if text.is_empty() {
         return vec![];

@@ -67,15 +67,15 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
     let quiet = |text: &str| vec![Span::styled(format!(" {text} "), theme.style(Role::Warn))];
     match &app.connection {
         Connection::Connecting if !app.starting_step.is_empty() => {
-            return quiet(&format!("starting the engine: {}", text::sanitized(&app.starting_step)));
+            return quiet(&format!("starting: {}", text::sanitized(&app.starting_step)));
         }
-        Connection::Connecting => return quiet("starting the engine"),
+        Connection::Connecting => return quiet("starting"),
         Connection::Lost { .. } => return quiet("reconnecting …"),
-        Connection::Gone { .. } => return quiet("no engine"),
+        Connection::Gone { .. } => return quiet("no background process"),
         Connection::Up(_) => {}
     }
     if app.snapshot().is_none() {
-        return quiet("the engine is starting");
+        return quiet("starting");
     }
     let Some((snapshot, joint)) = app.run() else { return vec![] };
     let snapshot = &snapshot;
@@ -165,22 +165,24 @@ fn state(app: &App, room: usize) -> Vec<Span<'static>> {
         spans.push(say(format!("  {} {word}", text::bytes(free)), role));
     }
     spans.push(say(" ".into(), Role::Base));
-    // The percentage is of the videos that are done or failed. The names come first.
+    // The names come first.
     let named = app.welcome().map_or(0, |welcome| {
         12 + text::width(&text::sanitized(&welcome.dataset)) + if welcome.synthetic_weights { 8 } else { 0 }
     });
     let used: usize = spans.iter().map(|span| text::width(&span.content)).sum();
-    if let Some(at) = label_at.filter(|_| named + used + PROCESSED.len() < room) {
-        spans.insert(at, say(PROCESSED.into(), Role::Base));
+    if let Some(at) = label_at.filter(|_| named + used + OF_RUN.len() < room) {
+        spans.insert(at, say(OF_RUN.into(), Role::Base));
     }
     spans
 }
 
 /// What the percentage is of.
-const PROCESSED: &str = " processed";
+const OF_RUN: &str = " of the run";
 
 pub(super) fn phase_word(snapshot: &Snapshot) -> &'static str {
+    let is_loading = !snapshot.devices.is_empty() && snapshot.devices.iter().all(|device| device.status == "starting");
     match snapshot.phase {
+        Phase::Running if is_loading => "loading the model",
         Phase::Starting if snapshot.held_by.is_some() => "waiting for the dataset folder",
         Phase::Starting => "starting",
         Phase::Waiting => "ready to start",
@@ -211,11 +213,14 @@ const ORDER: [RowState; RowState::ALL.len() - 1] = [
 fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
-    let rate = rates(app);
+    let rate = match rates(app) {
+        rate if rate.is_empty() => rate,
+        rate => format!("{rate}  "),
+    };
     // As everywhere, a video is a file: missing ones are counted apart.
     let videos = RowState::ALL.into_iter().filter(|state| state.is_video() && *state != RowState::Missing);
     let all = videos.map(|state| count_of(&snapshot.states, state)).sum();
-    let (short, all) = (format!("of {} ", text::count(all)), format!("of {} ", text::plural(all, "video", "videos")));
+    let (short, all) = (format!("of {} ", text::count(all)), format!(" {}:", text::plural(all, "video", "videos")));
     // These are always shown, so that the line does not jump when the first one appears.
     let always = |state| matches!(state, RowState::Done | RowState::Running | RowState::Failed);
     let mut of_states = snapshot.states;
@@ -270,11 +275,13 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let fewer = (0..entries).rev().map(|entries| (least, false, entries));
     let spans = std::iter::once((entries, true, entries)).chain(words).chain(fewer).map(shown).find(fits);
     let spans = spans.unwrap_or_default();
-    let mut right = if width(&spans) + text::width(&all) < room { all } else { short };
-    if width(&spans) + text::width(&right) + text::width(&rate) < room {
+    let (left, mut right) =
+        if width(&spans) + text::width(&all) < room { (all, String::new()) } else { (String::new(), short) };
+    if width(&spans) + text::width(&left) + text::width(&right) + text::width(&rate) < room {
         right = format!("{rate}{right}");
     }
-    let used = line(buffer, x, y, room, spans, theme);
+    let left = Span::styled(left, theme.style(Role::Base));
+    let used = line(buffer, x, y, room, [left].into_iter().chain(spans).collect(), theme);
     let right_width = text::width(&right);
     if used + right_width <= room {
         buffer.set_string(x + (room - right_width) as u16, y, right, theme.style(Role::Dim));
@@ -287,6 +294,6 @@ fn rates(app: &App) -> String {
         return String::new();
     }
     let videos = snapshot.videos_per_s.map(|videos| text::rate(Some(videos), "videos"));
-    let clips = snapshot.clips_per_s.map(|clips| format!("{}   ", text::rate(Some(clips), "clips")));
+    let clips = snapshot.clips_per_s.map(|clips| text::rate(Some(clips), "clips"));
     [videos, clips].into_iter().flatten().collect::<Vec<_>>().join(app.options.theme.separator())
 }

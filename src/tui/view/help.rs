@@ -195,7 +195,11 @@ fn more(app: &App) -> Section {
     };
     Section {
         title: "More",
-        entries: vec![entry("/", "search this help"), entry("config.toml", "[tui.keys] changes keys, [tui] the theme")],
+        entries: vec![
+            entry("/", "search this help"),
+            entry("engine", "a background process of reeldeck; a run may have several, on one or more machines"),
+            entry("config.toml", "[tui.keys] changes keys, [tui] the theme"),
+        ],
     }
 }
 

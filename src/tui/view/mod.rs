@@ -55,7 +55,7 @@ pub(super) fn paint(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positi
         preview::draw(app, area, buffer);
     }
     if let Some(area) = plan.devices {
-        devices::draw(app, area, buffer);
+        devices::draw(app, plan.alone(app.focus).is_some(), area, buffer);
     }
     if let Some(area) = plan.throughput {
         throughput::draw(app, area, buffer);

@@ -84,9 +84,14 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let is_active = app.is_active() || app.is_stale() || app.active_others() > 0;
     let rate = run.as_ref().and_then(|(run, _)| run.clips_per_s);
     let videos = run.as_ref().and_then(|(run, _)| run.videos_per_s);
-    let mut first = if is_active { text::rate(rate, "clips") } else { "no run is active".into() };
+    // The engine's windows, `CLIPS` and `VIDEOS` in `engine/rate.rs`.
+    let of_last = |words: &str| if room >= 58 { format!(" (last {words})") } else { String::new() };
+    let mut first = match is_active {
+        true => format!("{}{}", text::rate(rate, "clips"), of_last("minute")),
+        false => "no run is active".into(),
+    };
     if let Some(videos) = videos {
-        first = format!("{first}{}{}", theme.separator(), text::rate(Some(videos), "videos"));
+        first = format!("{first}{}{}{}", theme.separator(), text::rate(Some(videos), "videos"), of_last("5 min"));
     }
     let mut first = vec![Span::styled(first, theme.style(Role::Base))];
     if let Some((_, Some(joint))) = &run {

@@ -197,10 +197,12 @@ fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
         Connection::Gone { reason } => {
             let [start, quit] = [Action::StartPause, Action::Quit].map(|action| app.keymap.key_text(action));
             let reason = text::without_stop(reason);
-            format!("No engine: {reason}. {start} starts one and the run; {quit} quits.")
+            format!("No background process: {reason}. {start} starts one and the run; {quit} quits.")
         }
-        Connection::Lost { reason } => format!("Lost the connection to the engine ({reason}); reconnecting …"),
-        Connection::Connecting => "Starting the engine …".to_owned(),
+        Connection::Lost { reason } => {
+            format!("Lost the connection to the background process ({reason}); reconnecting …")
+        }
+        Connection::Connecting => "Starting …".to_owned(),
         Connection::Up(_) if let Some(reason) = unavailable_reason::awaited(app) => {
             format!("Waiting: {}.", text::without_stop(&reason))
         }

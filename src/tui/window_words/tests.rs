@@ -72,6 +72,31 @@ fn no_message_advises_what_the_window_has_a_key_for() {
     assert!(seen > 20, "the texts were found");
 }
 
+/// Users of the window know runs and windows. Only where several engines are counted, they are called that.
+#[test]
+fn no_text_of_the_window_speaks_of_the_engine() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tui");
+    let mut seen = 0;
+    for entry in WalkDir::new(root) {
+        let path = entry.unwrap().into_path();
+        let is_code = path.extension().is_some_and(|extension| extension == "rs");
+        if !is_code
+            || path.components().any(|part| part.as_os_str() == "tests")
+            || path.to_string_lossy().ends_with("tests.rs")
+        {
+            continue;
+        }
+        let replaced: Vec<&str> = PHRASES.iter().map(|(from, _)| *from).collect();
+        for text in texts(&fs::read_to_string(&path).unwrap()) {
+            seen += 1;
+            let is_about_it =
+                ["the engine", "this engine", "no engine"].iter().any(|words| text.to_lowercase().contains(words));
+            assert!(!is_about_it || replaced.contains(&text.as_str()), "{}: {text}", path.display());
+        }
+    }
+    assert!(seen > 500, "{seen}: the texts were found");
+}
+
 #[test]
 fn only_a_dataset_with_a_manifest_has_lists_of_missing_videos() {
     use crate::tui::tests::fixtures::{details, row};

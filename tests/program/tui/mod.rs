@@ -34,7 +34,7 @@ fn from_an_empty_folder_to_a_finished_dataset() {
     screen.shows("first start");
     screen.shows("3 class folders, 5 videos");
     screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
-    screen.press("\x15seeded", "seeded weights");
+    screen.press("\x15seeded", "random weights");
     screen.send("\x13");
     wait_for("the configuration is written", || bench.path("config.toml").exists());
     let config = fs::read_to_string(bench.path("config.toml")).unwrap();
@@ -121,9 +121,9 @@ fn a_run_can_be_detached_from_attached_to_paused_and_stopped() {
 fn new_videos_appear_and_excluded_ones_are_not_extracted() {
     let bench = bench(&[("A/v_a.mp4", "ok"), ("A/v_b.mp4", "ok")], CONFIG);
     let mut screen = open(&bench, &[], 120, 40);
-    screen.shows("of 2");
+    screen.shows(" 2 videos: ");
     settled(&bench, "B/v_c.mp4", "ok", 0);
-    screen.shows("of 3");
+    screen.shows(" 3 videos: ");
     screen.press("/", "enter apply");
     screen.press("v_b", "1/1 ");
     screen.press(ENTER, "/v_b");
@@ -149,7 +149,7 @@ fn a_failed_engine_start_is_shown() {
     screen.shows("no-such-worker");
     screen.send(ESC);
     screen.shows_no("could not be started");
-    screen.shows("no engine");
+    screen.shows("no background process");
     screen.send("q");
     assert_eq!(screen.ends(), 0);
     assert_eq!(engines(&bench), 0);
@@ -202,7 +202,7 @@ fn one_key_restarts_a_killed_engine_and_its_run() {
     screen.shows("ready to start");
     screen.press("s", "● running");
     kill_engine(&bench);
-    screen.shows("no engine");
+    screen.shows("no background process");
     screen.press("s", "● running");
     screen.send("qx");
     assert_eq!(screen.ends(), 0);
@@ -217,8 +217,8 @@ fn a_window_attaches_to_whatever_engine_appears() {
     screen.shows("ready to start");
     screen.press("s", "● running");
     kill_engine(&bench);
-    screen.shows("no engine");
-    screen.shows("lost the connection to the engine");
+    screen.shows("no background process");
+    screen.shows("lost the connection to the background process");
     let started = command(&bench, &["--batch", "--detach"]).output().unwrap();
     assert!(started.status.success(), "{started:?}");
     screen.shows("● running");

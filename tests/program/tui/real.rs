@@ -36,7 +36,7 @@ fn a_truncated_video_fails_and_succeeds_after_repair() {
     let mut screen = Screen::open(&command, 110, 36);
     screen.shows("2 class folders, 4 videos");
     screen.press(&format!("{DOWN}{DOWN}"), "▸ checkpoint");
-    screen.press("\x15seeded", "seeded weights");
+    screen.press("\x15seeded", "random weights");
     screen.send("\x13");
     // Checking finds the problem before the run.
     screen.shows("▲ corrupt 1");

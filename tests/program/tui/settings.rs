@@ -22,7 +22,7 @@ fn from_missing_weights_through_the_settings_to_a_run() {
     screen.shows("▸ checkpoint");
     screen.shows("no such file; type published");
     // Typing replaces the value.
-    screen.press("seeded", "seeded weights");
+    screen.press("seeded", "random weights");
     screen.shows("changed");
     screen.send("\x13");
     // The engine is restarted by the window.
@@ -47,7 +47,7 @@ fn settings_of_the_command_line_are_shown_and_replaced() {
     let form = screen.press(",", "command line");
     assert!(form.lines().any(|line| line.contains("no-such.pth") && line.contains("command line")), "{form}");
     screen.shows("▸ checkpoint");
-    screen.press("seeded", "seeded weights");
+    screen.press("seeded", "random weights");
     screen.send("\x13");
     screen.shows("new settings in use: checkpoint");
     screen.press("s", "Run finished");
@@ -92,7 +92,7 @@ fn another_window_keeps_the_engine_and_the_message_says_so() {
     screen.press(",", "save config.toml");
     screen.press(&format!("{DOWN}{DOWN}{DOWN}{DOWN}"), "▸ devices");
     screen.press("cpu*2", "2 workers on the CPU");
-    screen.press("\x13", "other clients follow this engine");
+    screen.press("\x13", "other windows show this run");
     screen.send(ESC);
     screen.shows_no("not in use yet");
     other.send("q");
@@ -133,7 +133,7 @@ fn a_window_whose_output_folder_has_moved_says_so() {
     let mut screen = open(&bench, &[], 120, 40);
     screen.shows("ready to start");
     kill_engine(&bench);
-    screen.shows("no engine");
+    screen.shows("no background process");
     fs::write(bench.path("config.toml"), format!("out = \"other\"\n{CONFIG}")).unwrap();
     screen.press("s", "save in the settings (,) to use");
     assert!(!bench.path("other").exists());
@@ -148,7 +148,7 @@ fn a_window_whose_output_folder_has_moved_says_so() {
     let mut screen = open(&bench, &[], 120, 40);
     screen.shows("all done");
     kill_engine(&bench);
-    screen.shows("no engine");
+    screen.shows("no background process");
     fs::write(bench.path("config.toml"), format!("out = \"other\"\n{CONFIG}")).unwrap();
     screen.press("s", "save in the settings (,) to use");
     screen.press(",", "▸ dataset folder");

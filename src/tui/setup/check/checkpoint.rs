@@ -23,7 +23,7 @@ pub(super) fn check(values: &Values, path: &Path) -> Verdict {
     };
     match values.checkpoint.as_str() {
         "" => Verdict::Warn("none: scan and check work, extraction does not; `published` is the usual choice".into()),
-        "seeded" => Verdict::Warn("seeded weights, for a trial: the features are meaningless".into()),
+        "seeded" => Verdict::Warn("random weights, for a trial: the features are meaningless".into()),
         "published" => match &recipe.checkpoint.url {
             Some(url) => address(url),
             None => Verdict::Wrong(format!("{} has no published weights; name a file or a URL", recipe.name)),
