@@ -49,11 +49,11 @@ pub(crate) fn bytes_of(used: u64, all: u64) -> String {
         }
         (scale, unit) = (scale * 1000.0, next);
     }
-    let (used, all) = (used as f64 / scale, all as f64 / scale);
-    match all < 9.95 && unit != "B" {
-        true => format!("{used:.1}/{all:.1} {unit}"),
-        false => format!("{used:.0}/{all:.0} {unit}"),
-    }
+    let [used, all] = [used, all].map(|size| match size as f64 / scale {
+        few if few < 9.95 && unit != "B" => format!("{few:.1}"),
+        many => format!("{many:.0}"),
+    });
+    format!("{used}/{all} {unit}")
 }
 
 /// A position or length in a video: `2:31`, `1:02:03`.
@@ -130,6 +130,7 @@ mod tests {
         assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "41.2 MB", "99.9 MB", "100 MB", "999 MB", "1.0 GB", "18.4 EB"]);
         assert_eq!(bytes_of(38_400_000_000, 141_000_000_000), "38/141 GB");
         assert_eq!(bytes_of(500_000_000, 8_000_000_000), "0.5/8.0 GB");
+        assert_eq!(bytes_of(1_240_000_000, 25_300_000_000), "1.2/25 GB");
         assert_eq!(bytes_of(0, 0), "0/0 B");
     }
 

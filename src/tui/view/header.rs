@@ -213,14 +213,14 @@ const ORDER: [RowState; RowState::ALL.len() - 1] = [
 fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let Some(snapshot) = app.snapshot() else { return };
-    let rate = match rates(app) {
-        rate if rate.is_empty() => rate,
-        rate => format!("{rate}  "),
-    };
     // As everywhere, a video is a file: missing ones are counted apart.
     let videos = RowState::ALL.into_iter().filter(|state| state.is_video() && *state != RowState::Missing);
     let all = videos.map(|state| count_of(&snapshot.states, state)).sum();
-    let (short, all) = (format!("of {} ", text::count(all)), format!(" {}:", text::plural(all, "video", "videos")));
+    // On a narrow terminal, the total comes after the states, and the devices show their rates.
+    let (left, of_all) = match room >= 100 {
+        true => (format!(" {}:", text::plural(all, "video", "videos")), String::new()),
+        false => (String::new(), format!("of {} ", text::count(all))),
+    };
     // These are always shown, so that the line does not jump when the first one appears.
     let always = |state| matches!(state, RowState::Done | RowState::Running | RowState::Failed);
     let mut of_states = snapshot.states;
@@ -267,7 +267,7 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
         spans
     };
     let width = |spans: &[Span<'_>]| spans.iter().map(|span| text::width(&span.content)).sum::<usize>();
-    let fits = |spans: &Vec<Span<'_>>| width(spans) + text::width(&short) <= room;
+    let fits = |spans: &Vec<Span<'_>>| text::width(&left) + width(spans) + text::width(&of_all) <= room;
     // As many have words as fit, the most important ones first. Help explains the glyphs, and the filter counts all states.
     let entries = counted.len();
     let least = if room >= 60 { entries.min(4) } else { 0 };
@@ -275,13 +275,14 @@ fn counts(app: &App, x: u16, y: u16, room: usize, buffer: &mut Buffer) {
     let fewer = (0..entries).rev().map(|entries| (least, false, entries));
     let spans = std::iter::once((entries, true, entries)).chain(words).chain(fewer).map(shown).find(fits);
     let spans = spans.unwrap_or_default();
-    let (left, mut right) =
-        if width(&spans) + text::width(&all) < room { (all, String::new()) } else { (String::new(), short) };
-    if width(&spans) + text::width(&left) + text::width(&right) + text::width(&rate) < room {
-        right = format!("{rate}{right}");
-    }
     let left = Span::styled(left, theme.style(Role::Base));
     let used = line(buffer, x, y, room, [left].into_iter().chain(spans).collect(), theme);
+    let long = format!("of {} ", text::plural(all, "video", "videos"));
+    let right = match of_all.is_empty() {
+        true => rates(app),
+        false if used + text::width(&long) <= room => long,
+        false => of_all,
+    };
     let right_width = text::width(&right);
     if used + right_width <= room {
         buffer.set_string(x + (room - right_width) as u16, y, right, theme.style(Role::Dim));
@@ -295,5 +296,6 @@ fn rates(app: &App) -> String {
     }
     let videos = snapshot.videos_per_s.map(|videos| text::rate(Some(videos), "videos"));
     let clips = snapshot.clips_per_s.map(|clips| text::rate(Some(clips), "clips"));
-    [videos, clips].into_iter().flatten().collect::<Vec<_>>().join(app.options.theme.separator())
+    let rates: Vec<String> = [videos, clips].into_iter().flatten().collect();
+    format!("  {} ", rates.join(app.options.theme.separator()))
 }

@@ -22,7 +22,7 @@ pub(super) fn check(values: &Values, path: &Path) -> Verdict {
         Err(error) => return Verdict::Wrong(error.to_string()),
     };
     match values.checkpoint.as_str() {
-        "" => Verdict::Warn("none: scan and check work, extraction does not; `published` is the usual choice".into()),
+        "" => Verdict::Warn("none: only scans and checks work; `published` is the usual choice".into()),
         "seeded" => Verdict::Warn("random weights, for a trial: the features are meaningless".into()),
         "published" => match &recipe.checkpoint.url {
             Some(url) => address(url),

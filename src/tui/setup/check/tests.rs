@@ -141,7 +141,7 @@ fn output_folder_verdicts() {
 fn checkpoint_verdicts() {
     let folder = fixture();
     let check = |typed| check(&folder, Field::Checkpoint, typed);
-    says(check(""), Is::Warn, "scan and check work");
+    says(check(""), Is::Warn, "scans and checks work");
     says(check("seeded"), Is::Warn, "the features are meaningless");
     says(check("published"), Is::Warn, "needs internet: will be downloaded from ");
     says(check("https://me:secret@example.org/x.pth"), Is::Warn, "from https://example.org/x.pth");
