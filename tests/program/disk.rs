@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Command};
 
 use crate::support::hold::Hold;
-use crate::support::{Bench, Ran, signal, wait_for};
+use crate::support::{Bench, Ran, remove_in_use, signal, wait_for};
 
 /// This many videos of 20 ms each; every seventh fails permanently.
 fn bench(videos: usize) -> Bench {
@@ -140,8 +140,7 @@ fn a_recreated_output_folder_is_filled_again() {
     wait_for("some are done", || bench.log().contains("done A/v_011"));
     // By a rename, so that nothing is written in between.
     fs::rename(bench.path("out"), bench.path("away")).unwrap();
-    // A worker may still write into the folder while it is removed.
-    wait_for("it is removed", || fs::remove_dir_all(bench.path("away")).is_ok() || !bench.path("away").exists());
+    remove_in_use(&bench.path("away"));
     wait_for("it is missed", || bench.log().contains("is gone"));
     fs::create_dir(bench.path("out")).unwrap();
     let ran = bench.finish(run);

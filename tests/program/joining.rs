@@ -8,7 +8,7 @@ use std::process::Child;
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Ran, wait_for};
+use crate::support::{Bench, Ran, remove_in_use, wait_for};
 
 fn bench(videos: usize, script: &str) -> Bench {
     let names: Vec<String> = (0..videos).map(|i| format!("A/v_{i:03}.mp4")).collect();
@@ -220,7 +220,7 @@ fn remove_while_engines_run(removed: &str, engines: usize) {
         all.push(engine(&bench));
         wait_for("both have begun", || self::engines(&bench) == 2);
     }
-    fs::remove_dir_all(bench.path("out/.reeldeck").join(removed)).unwrap();
+    remove_in_use(&bench.path("out/.reeldeck").join(removed));
     fs::write(bench.path("go"), "").unwrap();
     let case = format!("{engines} engines, .reeldeck/{removed}");
     let mut codes = vec![];

@@ -262,6 +262,11 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Removes a folder into which processes write: it may not exist yet, and they may add a file while it is removed.
+pub fn remove_in_use(folder: &Path) {
+    wait_for("the folder is removed", || fs::remove_dir_all(folder).is_ok());
+}
+
 fn signal_group(process: &Child) {
     let group = format!("-{}", process.id());
     assert!(Command::new("kill").args(["-9", "--", &group]).status().unwrap().success());
