@@ -20,7 +20,7 @@ impl Source for &File {
 
 impl<T: AsRef<[u8]>> Source for Cursor<T> {
     fn data(&self, size: u64) -> Data {
-        Data { bytes: size, end: size }
+        Data::whole(size)
     }
 }
 
@@ -28,27 +28,45 @@ impl<T: AsRef<[u8]>> Source for Cursor<T> {
 const MOST_PIECES: usize = 1 << 16;
 
 /// Where the data of a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Data {
-    /// Bytes that are not in holes.
-    pub bytes: u64,
-    /// Where the last data ends. Zeros follow.
-    pub end: u64,
+    /// The ranges that are not in holes, in order.
+    pieces: Vec<Range<u64>>,
 }
 
 impl Data {
+    fn whole(size: u64) -> Self {
+        Self { pieces: std::iter::once(0..size).collect() }
+    }
+
     /// Looks up the data of a file of this size. On a file system that does not tell, all of the file is data.
     pub(crate) fn of(file: &File, size: u64) -> Self {
-        let mut data = Self { bytes: 0, end: 0 };
-        for _ in 0..MOST_PIECES {
-            let Some(piece) = piece_at(file, data.end) else { return data };
-            let (start, end) = (piece.start.min(size), piece.end.min(size));
-            data = Self { bytes: data.bytes + (end - start), end };
-            if end >= size {
-                return data;
-            }
+        let mut pieces: Vec<Range<u64>> = vec![];
+        while pieces.len() < MOST_PIECES {
+            let at = pieces.last().map_or(0, |piece| piece.end);
+            let Some(piece) = (at < size).then(|| piece_at(file, at)).flatten() else { return Self { pieces } };
+            pieces.push(piece.start.min(size)..piece.end.min(size));
         }
-        Self { bytes: data.bytes + (size - data.end), end: size }
+        if let Some(last) = pieces.last_mut() {
+            last.end = size;
+        }
+        Self { pieces }
+    }
+
+    /// Bytes that are not in holes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.end - piece.start).sum()
+    }
+
+    /// Where the last data ends. Zeros follow.
+    pub(crate) fn end(&self) -> u64 {
+        self.pieces.last().map_or(0, |piece| piece.end)
+    }
+
+    /// The first position at or after this one that is not in a hole; `None` if only a hole follows.
+    pub(crate) fn next(&self, position: u64) -> Option<u64> {
+        let next = self.pieces.partition_point(|piece| piece.end <= position);
+        self.pieces.get(next).map(|piece| piece.start.max(position))
     }
 }
 
@@ -81,13 +99,18 @@ mod tests {
     #[test]
     fn data_is_told_from_holes() {
         let mut file = tempfile::tempfile().unwrap();
-        assert_eq!(Data::of(&file, 0), Data { bytes: 0, end: 0 });
+        assert_eq!(Data::of(&file, 0), Data { pieces: vec![] });
         file.write_all(&[1; 1 << 20]).unwrap();
-        assert_eq!(Data::of(&file, 1 << 20), Data { bytes: 1 << 20, end: 1 << 20 });
+        assert_eq!(Data::of(&file, 1 << 20), Data::whole(1 << 20));
         file.set_len(1 << 40).unwrap();
         file.write_all_at(&[1; 1 << 20], 1 << 30).unwrap();
         let data = Data::of(&file, 1 << 40);
         // Without holes, as some file systems are, all of it is data.
-        assert!(data == Data { bytes: 2 << 20, end: (1 << 30) + (1 << 20) } || data.bytes == 1 << 40, "{data:?}");
+        if data.bytes() < 1 << 40 {
+            assert_eq!(data, Data { pieces: vec![0..1 << 20, 1 << 30..(1 << 30) + (1 << 20)] });
+            let nexts = [0, (1 << 20) - 1, 1 << 20, 1 << 30, 1 << 31].map(|position| data.next(position));
+            assert_eq!(nexts, [Some(0), Some((1 << 20) - 1), Some(1 << 30), Some(1 << 30), None]);
+            assert_eq!((data.bytes(), data.end()), (2 << 20, (1 << 30) + (1 << 20)));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-use super::holes::Source;
+use super::holes::{Data, Source};
 
 /// A walk reads some parts of a damaged file again, to find where the chain of elements continues. No more is read than this many
 /// times the data of the file, and a constant. So a walk that ends where reading ends has an end in any file.
@@ -20,8 +20,7 @@ pub(crate) struct Reader<R> {
     file: BufReader<R>,
     position: u64,
     size: u64,
-    /// Where the last data ends. Only a hole follows.
-    data_end: u64,
+    data: Data,
     /// Bytes that may still be read. At 0, the file looks as if it ended everywhere.
     budget: u64,
 }
@@ -33,15 +32,15 @@ impl<R: Source> Reader<R> {
         let size = file.seek(SeekFrom::End(0))?;
         let data = file.data(size);
         file.seek(SeekFrom::Start(0))?;
-        let budget = data.bytes.saturating_mul(MOST_PASSES).saturating_add(SMALLEST_BUDGET);
-        Ok(Self { file: BufReader::with_capacity(1 << 16, file), position: 0, size, data_end: data.end, budget })
+        let budget = data.bytes().saturating_mul(MOST_PASSES).saturating_add(SMALLEST_BUDGET);
+        Ok(Self { file: BufReader::with_capacity(1 << 16, file), position: 0, size, data, budget })
     }
 }
 
 impl<R: Read + Seek> Reader<R> {
     /// Where the last data ends. Only a hole follows.
     pub(crate) fn data_end(&self) -> u64 {
-        self.data_end
+        self.data.end()
     }
 
     /// Whether so much was read that nothing more is.
@@ -129,7 +128,14 @@ impl<R: Read + Seek> Reader<R> {
         let mut from = at;
         // The effort is in proportion to the distance.
         let mut window = vec![0; FIRST_WINDOW.max(2 * length)];
+        // A hole is passed without reading it, if zeros do not fulfil the condition.
+        let passes_holes = !condition(&vec![0; length]);
         while from < end {
+            if passes_holes {
+                let Some(data) = self.data.next(from) else { break };
+                // What is looked for may begin with the last zeros of the hole.
+                from = from.max(data.saturating_sub(length as u64 - 1));
+            }
             let read = self.read(from, &mut window)?;
             if let Some(found) = window[..read].windows(length).position(&condition) {
                 return Ok(Some(from + found as u64).filter(|found| *found < end));
@@ -165,7 +171,8 @@ pub(crate) fn le(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
+    use std::io::{Cursor, Write};
+    use std::os::unix::fs::FileExt;
 
     use super::*;
 
@@ -192,6 +199,29 @@ mod tests {
             assert_eq!(reader.find(0, b"moof").unwrap(), Some(at as u64));
             assert_eq!(reader.find(at as u64 + 1, b"moof").unwrap(), None);
         }
+    }
+
+    #[test]
+    fn holes_are_passed_without_reading_them() {
+        let mut file = tempfile::tempfile().unwrap();
+        let end = (1 << 40) + 8;
+        file.set_len(end).unwrap();
+        file.write_all(b"moov").unwrap();
+        file.write_all_at(b"\0moof", 1 << 39).unwrap();
+        let mut reader = Reader::new(&file).unwrap();
+        if reader.data.bytes() == end {
+            return eprintln!("the file system has no holes");
+        }
+        for at in [0, 4, 1 << 20, 1 << 38] {
+            assert_eq!(reader.find(at, b"moof").unwrap(), Some((1 << 39) + 1));
+            // It begins in the hole, or ends there.
+            assert_eq!(reader.find(at, b"\0\0\0moo").unwrap(), Some((1 << 39) - 2));
+            assert_eq!(reader.find(at, b"of\0\0\0").unwrap(), Some((1 << 39) + 3));
+            assert_eq!(reader.find((1 << 39) + 2, b"moof").unwrap(), None);
+        }
+        assert_eq!(reader.find(4, &[0; 8]).unwrap(), Some(4));
+        assert_eq!(reader.zeros(1 << 30, 1 << 20).unwrap(), 1 << 20);
+        assert!(!reader.is_exhausted());
     }
 
     #[test]

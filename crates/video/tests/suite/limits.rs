@@ -341,3 +341,22 @@ fn holes_of_a_terabyte_are_not_searched_for_frames() {
     std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
     assert!(matches!(probed(&path, Level::Deep), Verdict::Corrupt { .. }));
 }
+
+/// A program that lays a file out in full before it downloads may leave a hole behind it. The walk read the hole, and then nothing
+/// of the index.
+#[test]
+fn a_hole_behind_a_whole_file_does_no_harm() {
+    let folder = Folder::new();
+    for name in ["a.mp4", "b.mov", "c.mkv", "d.webm"] {
+        let encoder = if name == "d.webm" { "libvpx" } else { "libx264" };
+        let path = folder.make(name, &small(encoder, 60, &[("g", "10")]));
+        let whole = probed(&path, Level::Deep);
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        for size in [1 << 27, 1 << 33] {
+            file.set_len(size).unwrap();
+            assert_eq!(probed(&path, Level::Deep), whole, "{name}");
+            let frames = take(&path, &request(SPARSE), Pass::Plain).map(|taken| taken.frames.len());
+            assert!(frames.is_ok(), "{name}: {frames:?}");
+        }
+    }
+}
