@@ -32,7 +32,7 @@ fn has_secrets(text: &str) -> bool {
 
 /// Whether a value of `checkpoint` is an address with a user name, password or query.
 pub(crate) fn is_secret(checkpoint: &str) -> bool {
-    checkpoint.contains("://") && fetch::has_secrets(checkpoint)
+    fetch::is_address(checkpoint) && fetch::has_secrets(checkpoint)
 }
 
 /// Writes a new configuration file. Only its owner can read one with secrets. This can block.

@@ -18,6 +18,7 @@ use crate::dataset::shown;
 use crate::dataset::state::Accepted;
 use crate::dataset::video_list::LabelStyle;
 use crate::error::{Exit, ExitError};
+use crate::fetch;
 use crate::format::Format;
 use crate::progress::Meter;
 
@@ -363,8 +364,7 @@ fn named(asked: &Path, folder: &Path) -> Option<PathBuf> {
 
 /// `published` stands for the address in the recipe. Without a name it is the module that the recipe names, if any.
 fn checkpoint(asked: &Path, folder: &Path, recipe: &Recipe) -> Option<CheckpointSource> {
-    // Any scheme, so that no address is taken for a path, which messages show with its password.
-    if let Some(url) = asked.to_str().filter(|text| text.contains("://")) {
+    if let Some(url) = asked.to_str().filter(|text| fetch::is_address(text)) {
         return Some(CheckpointSource::Url(url.to_owned()));
     }
     match asked.as_os_str().as_encoded_bytes() {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
+use crate::fetch;
 
 /// Values of the command line. `None` and `false` leave the choice to the configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,7 +31,7 @@ impl Overrides {
     /// The address of the weights, if they have one. It may contain a password or a token, and every user can read the
     /// arguments of a process, so the engine gets it through its standard input.
     pub fn address(&self) -> Option<&str> {
-        self.checkpoint.as_deref().and_then(Path::to_str).filter(|checkpoint| checkpoint.contains("://"))
+        self.checkpoint.as_deref().and_then(Path::to_str).filter(|checkpoint| fetch::is_address(checkpoint))
     }
 
     /// The same values as options of `reeldeck engine`, but for the [`address`](Self::address).

@@ -54,7 +54,8 @@ impl Cache {
         let bad = |why| FetchError::Address { url: address::public(url), why };
         let is_http = |scheme: &str| ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
         let parts = url.split_once("://").filter(|(scheme, _)| is_http(scheme));
-        let (_, rest) = parts.ok_or_else(|| bad("it begins with neither https:// nor http://"))?;
+        let (_, rest) = parts
+            .ok_or_else(|| bad("it begins with neither https:// nor http://; begin the path of a file with ./ or /"))?;
         let (_, path) = rest.split_once('/').ok_or_else(|| bad("it names no file"))?;
         let name = path.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
         let name: String =

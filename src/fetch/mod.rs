@@ -17,7 +17,7 @@ use reeldeck_common::error::is_absent;
 use reeldeck_common::machine::disk_space;
 use reeldeck_pickle::checkpoint::{CheckpointError, CheckpointFile};
 
-pub(crate) use address::{has_secrets, public};
+pub(crate) use address::{has_secrets, is_address, public};
 pub use cache::Cache;
 pub(crate) use cache::{promised_digest, user_folder};
 

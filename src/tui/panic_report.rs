@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use reeldeck_common::clock;
 
 use super::terminal;
-use crate::fetch::public;
+use crate::fetch::{is_address, public};
 use crate::out::errln;
 
 /// Installs a hook that restores the terminal, writes a report to `folder` (or else to the folder for temporary files),
@@ -44,7 +44,7 @@ fn report(panic: &PanicHookInfo<'_>) -> String {
 
 /// An argument without the user name, the password and the query of an address.
 fn without_secrets(argument: &str) -> String {
-    if argument.contains("://") { public(argument) } else { argument.to_owned() }
+    if is_address(argument) { public(argument) } else { argument.to_owned() }
 }
 
 fn write(folder: &Path, text: &str) -> Option<PathBuf> {

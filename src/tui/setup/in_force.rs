@@ -7,6 +7,7 @@ use toml::Table;
 
 use super::{Field, Values};
 use crate::config::{self, Config, ConfigError, Overrides};
+use crate::fetch;
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub(crate) fn in_force(typed: &Overrides, current: &Path, recipe: &str) -> Resul
     // A path on the command line is relative to the current folder.
     let typed_path = |typed: &Path| match typed.to_str() {
         Some("published" | "seeded") => path(typed),
-        Some(url) if url.contains("://") => path(typed),
+        Some(url) if fetch::is_address(url) => path(typed),
         _ if folder == current => path(typed),
         _ => path(&current.join(typed)),
     };

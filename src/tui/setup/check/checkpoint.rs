@@ -28,7 +28,7 @@ pub(super) fn check(values: &Values, path: &Path) -> Verdict {
             Some(url) => address(url),
             None => Verdict::Wrong(format!("{} has no published weights; name a file or a URL", recipe.name)),
         },
-        url if url.contains("://") => address(url),
+        url if fetch::is_address(url) => address(url),
         _ => file(path, &recipe),
     }
 }
