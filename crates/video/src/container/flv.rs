@@ -20,6 +20,9 @@ const MAX_RESYNC: u64 = 1 << 24;
 /// A duration that ends less than this behind the last tag does not show a cut.
 const SLACK_SECONDS: f64 = 0.25;
 
+/// How much the bit rate of a piece may differ from that of the whole file.
+const UNEVENNESS: f64 = 4.0;
+
 /// The header of a tag.
 struct Tag {
     kind: u8,
@@ -91,9 +94,11 @@ pub(super) fn inspect<R: Read + Seek>(file: &mut Reader<R>) -> io::Result<Struct
     }
     let claimed = if description.size >= 13.0 { description.size as u64 } else { 0 };
     let is_longer = description.duration > last + SLACK_SECONDS;
-    // A description may be wrong. It shows a cut if its length and its duration agree about how much is missing.
-    let shares = [size as f64 / claimed as f64, last / description.duration];
-    let agree = claimed > size && claimed / 1000 <= size && is_longer && (shares[0] / shares[1] - 1.0).abs() < 0.5;
+    // A description may be wrong. It shows a cut if its length and its duration agree about how much is missing. They differ where
+    // the bit rate is uneven: a short piece begins with a key frame, which takes most of its bytes.
+    let ratio = (size as f64 / claimed as f64) / (last / description.duration);
+    let agree =
+        claimed > size && claimed / 1000 <= size && is_longer && (1.0 / UNEVENNESS..UNEVENNESS).contains(&ratio);
     if agree {
         structure.missing = structure.missing.max(claimed - size);
     }
@@ -216,6 +221,16 @@ mod tests {
         let between = inspected(&whole[..half]);
         assert_eq!((between.end, between.missing), (End::Cut, (whole.len() - half) as u64));
         assert_eq!(between.declarations[0].amount, Amount::Seconds { seconds: 10.0, from_zero: true });
+        // The first frame of a short piece takes most of its bytes.
+        let keyed = |frames: u32, size: f64| {
+            let script = [number("duration", 10.0), number("filesize", size)].concat();
+            let tags = (0..frames).map(|n| tag_of(9, n * 100, &vec![1; if n == 0 { 3000 } else { 50 }]));
+            let head = [b"FLV\x01\x01\0\0\0\x09\0\0\0\0".to_vec(), tag_of(18, 0, &script)];
+            head.into_iter().chain(tags).collect::<Vec<_>>().concat()
+        };
+        let whole_size = keyed(100, 0.0).len();
+        let piece = inspected(&keyed(15, whole_size as f64));
+        assert_eq!((piece.end, piece.missing), (End::Cut, (whole_size - keyed(15, 0.0).len()) as u64));
         // A duration without a file size is not trusted.
         assert_eq!(inspected(&file(10.0, 0.0)[..half]).end, End::Unknown);
         assert_eq!(inspected(&file(1e9, 1e12)).end, End::Unknown);
