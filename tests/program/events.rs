@@ -19,10 +19,10 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
         if let Some(title) = line.strip_prefix("### ") {
             current = quoted(title);
             current.iter().for_each(|event| drop(events.insert(event.clone(), BTreeSet::new())));
-        } else if let Some(row) = line.strip_prefix("| `") {
-            let field = row.split('`').next().unwrap();
+        } else if line.starts_with("- `") {
+            let fields = quoted(line.split(": ").next().unwrap());
             for event in &current {
-                events.get_mut(event).unwrap().insert(field.to_owned());
+                events.get_mut(event).unwrap().extend(fields.clone());
             }
         }
     }
