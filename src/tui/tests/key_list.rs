@@ -32,10 +32,10 @@ fn markdown(keymap: &Keymap) -> String {
         if bindings.is_empty() {
             continue;
         }
-        text.push_str(&format!("| {} | | |\n|---|---|---|\n", context.title()));
+        text.push_str(&format!("| {} | |\n|---|---|\n", context.title()));
         for (binding, keys) in bindings {
             let keys: Vec<String> = keys.iter().map(|keys| format!("`{keys}`")).collect();
-            text.push_str(&format!("| {} | {} | `{}` |\n", keys.join(" "), binding.long, binding.action.name()));
+            text.push_str(&format!("| {} | {} |\n", keys.join(" "), binding.long));
         }
         text.push('\n');
     }
