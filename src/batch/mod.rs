@@ -14,11 +14,11 @@ use crate::commands::run_progress::RunProgress;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
+use crate::engine::background_tasks::Exported;
 use crate::engine::checkpoint::{self, CheckpointError, ChosenWeights};
 use crate::engine::publish::RunObserver;
 use crate::engine::session::{self, DatasetMismatch, Options, Reporter, Session};
 use crate::error::{Exit, ExitError};
-use crate::export::Outcome;
 use crate::out::outln;
 use crate::out::{self, errln};
 use crate::protocol::snapshot::Counts;
@@ -167,15 +167,18 @@ impl Reporter for Text {
         errln!("{done} done before, {} queued{}", counts.unfinished(), and_these(&more));
     }
 
-    fn exported(&self, session: &Session, outcomes: &[Outcome], missed: usize) {
+    fn exported(&self, session: &Session, exported: &Exported) {
+        let Exported { outcomes, missed, stale } = exported;
         let Settings { json, verbosity, .. } = self.settings;
         outcomes.iter().for_each(|outcome| commands::export::say(outcome, &session.layout, verbosity, json));
-        if missed > 0 {
-            let are = if missed == 1 { "is" } else { "are" };
-            errln!(
-                "{} with a feature {are} missing from the export; the next run extracts damaged and missing features again",
-                out::count(missed, "video", "videos")
-            );
+        if *missed > 0 {
+            let are = if *missed == 1 { "is" } else { "are" };
+            let next = match missed - stale {
+                0 => "extract the changed videos again with --redo-stale",
+                _ if *stale == 0 => "extracting damaged and missing features again",
+                _ => "extracting damaged and missing features again; --redo-stale extracts the changed videos again",
+            };
+            errln!("{} with a feature {are} missing from the export; {next}", out::count(*missed, "video", "videos"));
         }
     }
 
@@ -194,6 +197,7 @@ impl Reporter for Text {
                 (failed - counts.unreadable, "failed"),
                 (counts.unreadable, "unreadable"),
                 (stale, "stale"),
+                (counts.unfinished(), "to be extracted again"),
                 (left_out, "left out by --limit"),
                 (excluded, EXCLUDED),
                 (refused, "refused in the dataset folder (`reeldeck scan` says why)"),

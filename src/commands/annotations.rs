@@ -35,7 +35,7 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
     let most = if settings.verbosity > Verbosity::Normal { usize::MAX } else { MAX_NAMED };
     out::stderr(format_args!("{}", manifest.odd_segments.text(most)));
     let scan = scan(&settings.root, &settings.scan)?;
-    super::check_readable(&scan)?;
+    super::check_readable(&scan, settings)?;
     let folder = settings.out.join("annotations");
     if settings.dry_run {
         outln!("would write the annotations of {} to {}", count(manifest.len(), "video", "videos"), shown(&folder));

@@ -50,6 +50,7 @@ fn follow_engine(settings: &Settings, mut client: Client) -> anyhow::Result<Exit
         errln!("following process {pid}, features {set}; Ctrl-C leaves it running, `reeldeck stop` ends it");
     }
     let others = Others::follow(settings, pid, &set)?;
+    let earlier = last_end(settings);
     let mut progress = RunProgress::new(settings.verbosity, settings.plain_interval);
     let snapshot = client.snapshot()?;
     let (whole, suffix) = others.join(&snapshot);
@@ -81,6 +82,12 @@ fn follow_engine(settings: &Settings, mut client: Client) -> anyhow::Result<Exit
             }
             // Missed events are in the log, and the next snapshot has the current state.
             Ok(_) => {}
+            // The engine did not wait for this command, which was suspended, or did not read for long.
+            Err(ClientError::Ended) if last_end(settings) != earlier => {
+                return Ok(
+                    last_run(settings).map_or(Exit::Internal, |last| report_end(&mut progress, settings.json, last))
+                );
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -131,9 +138,7 @@ fn suffix(joint: &Joint) -> String {
 
 /// Follows the files of the engines until all runs have ended. Returns the exit of the last one.
 fn follow_files(settings: &Settings) -> anyhow::Result<Exit> {
-    let summary = || last_run::read(&Layout::new(&settings.out, "").private());
-    let ended = |summary: &Option<RunSummary>| summary.as_ref().map(|summary| summary.ended);
-    let before = ended(&summary());
+    let before = last_end(settings);
     let (sender, looks) = std::sync::mpsc::channel();
     overview::follow(&settings.out, LOOK, move |overview| sender.send(overview).is_ok())
         .context("failed to follow the engines")?;
@@ -155,20 +160,32 @@ fn follow_files(settings: &Settings) -> anyhow::Result<Exit> {
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
         }
     }
-    let last = summary();
-    let Some(last) = last.filter(|last| !follower.was_open || Some(last.ended) != before) else {
+    let Some(last) = last_run(settings).filter(|last| !follower.was_open || Some(last.ended) != before) else {
         let message = "the engines have ended without a summary; `reeldeck --batch` resumes the run";
         return Err(ExitError::new(Exit::Internal, message).into());
     };
+    Ok(report_end(&mut follower.progress, settings.json, last))
+}
+
+/// The last run of the output folder.
+fn last_run(settings: &Settings) -> Option<RunSummary> {
+    last_run::read(&Layout::new(&settings.out, "").private())
+}
+
+fn last_end(settings: &Settings) -> Option<jiff::Timestamp> {
+    last_run(settings).map(|last| last.ended)
+}
+
+/// Shows how a run has ended by its summary. Returns its exit.
+fn report_end(progress: &mut RunProgress, json: bool, last: RunSummary) -> Exit {
     let (elapsed_s, counts, clips_done) = (last.seconds, last.counts, last.clips.max(1));
-    follower.progress.set_suffix(String::new());
-    let ended = Snapshot { phase: Phase::Idle, elapsed_s, counts, clips_done, ..Snapshot::default() };
-    follower.progress.snapshot(&ended);
-    if settings.json {
+    progress.set_suffix(String::new());
+    progress.snapshot(&Snapshot { phase: Phase::Idle, elapsed_s, counts, clips_done, ..Snapshot::default() });
+    if json {
         let (exit, counts, seconds, reason) = (last.exit, last.counts, last.seconds, last.reason);
         out::raw(Line::now(Event::RunEnded { exit, counts, seconds, reason }).text().as_bytes());
     }
-    Ok(Exit::of_code(last.exit.into()).unwrap_or(Exit::Internal))
+    Exit::of_code(last.exit.into()).unwrap_or(Exit::Internal)
 }
 
 /// Shows what the files of the engines say.

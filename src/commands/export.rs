@@ -33,7 +33,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
     let layout = Layout::new(&settings.out, &set);
     let scan = scan(&settings.root, &settings.scan)?;
     // An export without the videos of a folder that cannot be read would remove their files.
-    super::check_readable(&scan)?;
+    super::check_readable(&scan, settings)?;
     if scan.videos.is_empty() {
         return Err(ExitError::new(Exit::Empty, format!("no video found in {}", shown(&settings.root))).into());
     }

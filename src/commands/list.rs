@@ -71,7 +71,7 @@ fn deliver(settings: &Settings, args: &ListArgs, scan: &Scan, entries: &[ListEnt
         };
     }
     // The old list may have the videos of a folder that cannot be read now.
-    super::check_readable(scan)?;
+    super::check_readable(scan, settings)?;
     let path = layout::Layout::new(&settings.out, "").list();
     if settings.dry_run {
         return Ok(format!("would write {}\n", shown(&path)));

@@ -32,7 +32,7 @@ pub(crate) fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Resu
         false => Arc::default(),
     };
     let mut scan = scan(&settings.root, &settings.scan)?;
-    super::check_readable(&scan)?;
+    super::check_readable(&scan, settings)?;
     let watched = args.watch.then(|| watch::begin(settings, args, &mut scan)).transpose()?;
     let probes = known(settings, &scan.videos)?;
     let manifest = Some(&manifest);

@@ -40,8 +40,8 @@ pub(crate) fn manifest(settings: &Settings) -> Result<Option<Manifest>, ExitErro
 ///
 /// # Errors
 /// When a file or folder of the dataset could not be read.
-fn check_readable(scan: &Scan) -> Result<(), ExitError> {
-    match scan.unreadable() {
+fn check_readable(scan: &Scan, settings: &Settings) -> Result<(), ExitError> {
+    match scan.unreadable(&settings.out) {
         None => Ok(()),
         Some(Refused { shown, reason }) => {
             let message = format!("cannot tell which videos are missing: {shown} {reason}, then run it again");

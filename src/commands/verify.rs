@@ -47,7 +47,7 @@ pub(crate) fn run_verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Resu
     let layout = Layout::new(&settings.out, &set);
     let pairs = args.against.as_deref().map(|path| Reference::open(path, args.list.as_deref())).transpose()?;
     let scan = scan(&settings.root, &settings.scan)?;
-    super::check_readable(&scan)?;
+    super::check_readable(&scan, settings)?;
     let tolerance = args.tolerance.map_or_else(|| verify::tolerance(&settings.recipe), Tolerance::MaxAbs);
     let job = VerifyJob { layout: &layout, recipe: &settings.recipe, videos: &scan.videos, tolerance };
     let meter = cancellable_meter(settings)?;
@@ -196,7 +196,7 @@ fn extractor_options(
         },
         batch: or(settings.worker.batch, if is_cpu { 2 } else { GPU_BATCH }),
         stall: Duration::from_secs(settings.worker.stall_timeout_s),
-        parent: if settings.dry_run { std::env::temp_dir() } else { layout.private() },
+        parent: if settings.dry_run { reeldeck_common::machine::temporary_folder() } else { layout.private() },
     })
 }
 

@@ -69,9 +69,32 @@ pub(crate) enum TaskResult {
     Exported {
         /// Its result.
         done: anyhow::Result<Vec<Outcome>>,
-        /// The channel for the result, if a caller waits for it.
-        reply: Option<oneshot::Sender<anyhow::Result<Vec<Outcome>>>>,
+        /// The channel for it, if a caller waits for it.
+        reply: Option<ExportReply>,
     },
+    /// What the output folder holds of the videos that an export missed though they were done.
+    Missed {
+        /// The videos.
+        found: Vec<(VideoId, StoredResult)>,
+        /// The export.
+        outcomes: Vec<Outcome>,
+        /// The channel for its result, if a caller waits for it.
+        reply: Option<ExportReply>,
+    },
+}
+
+/// Where the result of an export goes.
+pub(crate) type ExportReply = oneshot::Sender<anyhow::Result<Exported>>;
+
+/// The result of an export.
+#[derive(Debug)]
+pub(crate) struct Exported {
+    /// What was written.
+    pub outcomes: Vec<Outcome>,
+    /// The number of videos that were done and are not in it.
+    pub missed: usize,
+    /// The number of those that have changed since.
+    pub stale: usize,
 }
 
 /// Cancels an export.
@@ -169,7 +192,8 @@ impl TaskContext {
             "{} contains no videos any more; check that its disk is mounted",
             shown(&self.root)
         );
-        let mut differences = Differences { others: OtherFiles::of(&found), ..Differences::default() };
+        let mut differences =
+            Differences { others: OtherFiles::of(&found, self.layout.out()), ..Differences::default() };
         let mut still = vec![false; known.len()];
         for file in found.videos {
             let id = known.find(file.name.as_str());
@@ -187,8 +211,22 @@ impl TaskContext {
             .enumerate()
             .map(|(id, still)| (VideoId(id), still))
             .filter(|(id, still)| !**still && there(id));
-        differences.gone = lost.filter_map(|(id, _)| Some(known.get(id)?.name.clone())).collect();
+        // What cannot be read may still be there.
+        if differences.others.unreadable.is_none() {
+            differences.gone = lost.filter_map(|(id, _)| Some(known.get(id)?.name.clone())).collect();
+        }
         Ok(differences)
+    }
+
+    /// Writes the list of videos again if it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn restore_list(&self, names: Vec<VideoName>) -> anyhow::Result<()> {
+        match self.layout.list().try_exists() {
+            Ok(false) if !names.is_empty() => self.write_list(names).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the list of videos.
@@ -212,7 +250,7 @@ impl TaskContext {
         let path = self.manifest.as_ref().context("no manifest to compare with; name one with --manifest")?;
         let manifest = Manifest::read(path, &self.prefix)?;
         let scan = scan(&self.root, &self.scan)?;
-        if let Some(Refused { shown, reason }) = scan.unreadable() {
+        if let Some(Refused { shown, reason }) = scan.unreadable(self.layout.out()) {
             bail!("cannot tell which videos are missing: {shown} {reason}");
         }
         let cache = Cache::open(&self.cache, &scan.videos, false)?;

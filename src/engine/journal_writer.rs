@@ -190,7 +190,7 @@ impl<C: Fn(String)> WriterThread<C> {
         let path = self.layout.failure(&record.video);
         // A worker that crashed has not reported the state of the file.
         let source = record.source.or_else(|| SourceStamp::read(&record.path).ok());
-        let content = same_content::content(&record.path, record.attempt.failure.kind);
+        let content = same_content::content(&record.path, &record.attempt.failure);
         // A broken failure file is ignored. One that cannot be read now is read later, so that its attempts are kept.
         let earlier = match FailureFile::read(&path) {
             Err(error) if is_broken(&error) => None,

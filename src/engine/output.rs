@@ -7,6 +7,7 @@ use std::path::Path;
 
 use reeldeck_common::error::is_absent;
 use reeldeck_common::layout::Layout;
+use reeldeck_common::machine::has_inodes;
 
 use super::registration::{EngineFile, Registration};
 use crate::dataset::shown;
@@ -77,6 +78,11 @@ impl Output {
     fn in_words(&self, error: &io::Error) -> String {
         let out = shown(self.layout.out());
         match error.kind() {
+            io::ErrorKind::StorageFull if !has_inodes(self.layout.out()) => {
+                format!(
+                    "no space left in the output folder {out}: its disk can hold no more files; remove some (`df -i` counts them)"
+                )
+            }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 format!("no space left in the output folder {out}; free at least {} MB", self.room.div_ceil(1_000_000))
             }

@@ -14,13 +14,11 @@ use reeldeck_common::video::VideoName;
 ///
 /// # Errors
 /// When the file is there and cannot be read.
-pub(crate) fn content(path: &Path, kind: ErrorKind) -> io::Result<Option<String>> {
-    if kind != ErrorKind::Corrupt {
-        return Ok(None);
-    }
-    match digest::sampled(path) {
+pub(crate) fn content(path: &Path, failure: &Failure) -> io::Result<Option<String>> {
+    let Some(reason) = failure.chain.last().filter(|_| failure.kind == ErrorKind::Corrupt) else { return Ok(None) };
+    match digest::of_corrupt(path, reason) {
         Err(error) if is_absent(&error) => Ok(None),
-        sampled => sampled.map(Some),
+        content => content.map(Some),
     }
 }
 
@@ -33,18 +31,21 @@ pub(crate) fn recognise(
     source: Option<SourceStamp>,
     mut failure: Failure,
 ) -> Failure {
-    let Some(reason) = failure.chain.last_mut() else { return failure };
-    let Some(same) = of_same_content(reason) else { return failure };
+    let Some(same) = failure.chain.last().and_then(|reason| of_same_content(reason)) else { return failure };
     let warn = |path: &Path, error: &io::Error| {
         tracing::warn!("{video} is not compared with earlier attempts: failed to read {}: {error}", path.display());
     };
     let file = layout.failure(video);
     let earlier = FailureFile::read(&file).inspect_err(|error| warn(&file, error));
     let Ok(Some(earlier)) = earlier else { return failure };
-    let content = content(path, failure.kind).inspect_err(|error| warn(path, error));
+    let content = content(path, &failure).inspect_err(|error| warn(path, error));
     let Ok(content) = content else { return failure };
     let is_known = earlier.last().is_some_and(|last| last.failure.line().ends_with(SAME_CONTENT));
-    if content.is_some() && content == earlier.content && (earlier.source != source || is_known) {
+    if content.is_some()
+        && content == earlier.content
+        && (earlier.source != source || is_known)
+        && let Some(reason) = failure.chain.last_mut()
+    {
         *reason = same;
     }
     failure
@@ -63,11 +64,12 @@ mod tests {
     fn a_file_that_cannot_be_read_is_not_absent() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v.mp4");
-        assert_eq!(content(&path, ErrorKind::Corrupt).unwrap(), None);
+        let corrupt = Failure::new(ErrorKind::Corrupt, "cut");
+        assert_eq!(content(&path, &corrupt).unwrap(), None);
         // A link to itself cannot be read.
         std::os::unix::fs::symlink(&path, &path).unwrap();
-        assert!(content(&path, ErrorKind::Corrupt).is_err());
-        assert_eq!(content(&path, ErrorKind::Io).unwrap(), None);
+        assert!(content(&path, &corrupt).is_err());
+        assert_eq!(content(&path, &Failure::new(ErrorKind::Io, "cut")).unwrap(), None);
     }
 
     #[test]
@@ -77,20 +79,21 @@ mod tests {
         layout.prepare().unwrap();
         let video = VideoName::new("A/v.mp4").unwrap();
         let path = dir.path().join("v.mp4");
-        let fail = |bytes: &str, mtime_ns: i64| {
+        let fail_with = |bytes: &[u8], mtime_ns: i64, facts: &str| {
             fs::write(&path, bytes).unwrap();
             let source = Some(SourceStamp { size: 9, mtime_ns });
-            let failure = Failure::new(ErrorKind::Corrupt, "cut; download it again");
+            let failure = Failure::new(ErrorKind::Corrupt, format!("{facts}; download it again"));
             let failure = recognise(&layout, &video, &path, source, failure);
+            let content = content(&path, &failure).unwrap();
             let now = jiff::Timestamp::UNIX_EPOCH;
             let line = failure.line();
             let attempts =
                 vec![Attempt { started: now, ended: now, device: "cpu".into(), failure, stderr: vec![], retry: false }];
-            let content = content(&path, ErrorKind::Corrupt).unwrap();
             let file = FailureFile { video: video.clone(), source, content, attempts };
             file.write(&layout.failure(&video), &Owner::this_process()).unwrap();
             line
         };
+        let fail = |bytes: &str, mtime_ns: i64| fail_with(bytes.as_bytes(), mtime_ns, "cut");
         let (again, same) =
             ("cut; download it again", "cut; the same content failed before, so the source itself is damaged");
         assert_eq!(fail("broken", 1), again);
@@ -98,5 +101,10 @@ mod tests {
         assert_eq!(fail("broken", 2), same, "another download with the same content");
         assert_eq!(fail("broken", 2), same);
         assert_eq!(fail("others", 3), again, "other content");
+        // Not all of a large file is read.
+        let mut large = vec![1; 20 << 20];
+        fail_with(&large, 4, "51 frames are lost");
+        large[100_000] = 2;
+        assert_eq!(fail_with(&large, 5, "62 frames are lost"), "62 frames are lost; download it again");
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn install(folder: PathBuf) {
     std::panic::set_hook(Box::new(move |panic| {
         terminal::leave();
         let text = report(panic);
-        let written = write(&folder, &text).or_else(|| write(&std::env::temp_dir(), &text));
+        let written = write(&folder, &text).or_else(|| write(&reeldeck_common::machine::temporary_folder(), &text));
         errln!("reeldeck crashed: {panic}");
         match written {
             Some(path) => errln!("a report is in {}; a run that was active continues", path.display()),

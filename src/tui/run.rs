@@ -60,7 +60,7 @@ pub(crate) fn open(typed: &Overrides, args: &TuiArgs) -> anyhow::Result<Exit> {
     if first_run::is_first(typed, &current) {
         let (options, keymap) = options(&TuiSection::default(), args)?;
         return run(|mut signals| async move {
-            panic_report::install(std::env::temp_dir());
+            panic_report::install(reeldeck_common::machine::temporary_folder());
             let mut screen = Screen::open(options.mouse, "reeldeck")?;
             let mut keys = key_reader::spawn()?;
             if !first_run::run_form(&mut screen, &mut keys, &mut signals, &options, &keymap, typed, &current).await? {

@@ -32,7 +32,7 @@ impl Video {
     /// # Errors
     /// When the probe fails, and when `cancelled` is set.
     pub(super) fn make(probe: &Path, cancelled: &AtomicBool) -> Result<Self> {
-        let folder = TemporaryFolder::create(&std::env::temp_dir(), &Owner::this_process());
+        let folder = TemporaryFolder::create(&reeldeck_common::machine::temporary_folder(), &Owner::this_process());
         let folder = folder.context("failed to create a temporary folder; set TMPDIR to another folder")?;
         let video = Self { folder };
         let size = serde_json::json!({"width": 340, "height": 256, "frames": FRAMES});

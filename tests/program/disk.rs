@@ -92,6 +92,7 @@ fn the_run_waits_while_the_disk_has_no_inodes() {
         "wait_for 'no space left'; mount -o remount,nr_inodes=900 out",
     );
     check(&bench, &ran, 80, "kept");
+    assert!(ran.stderr.contains("its disk can hold no more files") && !ran.stderr.contains("free at least"), "{ran:?}");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::error::without_advice;
 use crate::open;
 
 fn hex(hash: Sha256) -> String {
@@ -45,7 +46,7 @@ const SAMPLE_BYTES: u64 = 64 << 10;
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn sampled(path: &Path) -> io::Result<String> {
+fn sampled(path: &Path) -> io::Result<String> {
     let mut file = open::regular(path)?;
     let size = file.metadata()?.len();
     let mut hash = Xxh3::new();
@@ -60,6 +61,15 @@ pub fn sampled(path: &Path) -> io::Result<String> {
         hash.update(&block);
     }
     Ok(format!("{size}-{:016x}", hash.digest()))
+}
+
+/// What identifies the content of a corrupt file: its [`sampled`] digest and what is wrong with it, without advice. Damage may be
+/// between the sampled blocks.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn of_corrupt(path: &Path, reason: &str) -> io::Result<String> {
+    Ok(format!("{}-{:08x}", sampled(path)?, xxh3_64(without_advice(reason).as_bytes()) as u32))
 }
 
 #[cfg(test)]

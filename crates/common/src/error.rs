@@ -12,12 +12,15 @@ pub const SAME_CONTENT: &str = "; the same content failed before, so the source 
 /// The reason of a file whose content failed before in another download; `None` if it does not suggest a download.
 pub fn of_same_content(reason: &str) -> Option<String> {
     let facts = without_advice(reason);
-    (facts.len() < reason.len()).then(|| format!("{facts}{SAME_CONTENT}"))
+    (facts.len() < reason.len() && !reason.ends_with(SAME_CONTENT)).then(|| format!("{facts}{SAME_CONTENT}"))
 }
 
-/// The reason without a suggestion to download the file again.
+/// The reason without what it says about another download.
 pub fn without_advice(reason: &str) -> &str {
-    [COMPARE_WITH_SOURCE, DOWNLOAD_AGAIN].iter().find_map(|advice| reason.strip_suffix(advice)).unwrap_or(reason)
+    [COMPARE_WITH_SOURCE, DOWNLOAD_AGAIN, SAME_CONTENT]
+        .iter()
+        .find_map(|advice| reason.strip_suffix(advice))
+        .unwrap_or(reason)
 }
 
 /// The kind of a failure. The engine's failure policy depends on it.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::is_absent;
-use crate::video::{MAX_FOLDERS, VideoName};
+use crate::video::{MAX_FOLDERS, VideoName, shown};
 
 /// The paths of one feature set (`<recipe>-<hash8>`) under an output folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,10 @@ pub fn files_below(folder: &Path) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(folder.join(&inner)) {
             Ok(entries) => entries,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
-            Err(error) => return Err(error),
+            Err(error) => {
+                let text = format!("{}: {error}", shown(&folder.join(&inner)));
+                return Err(io::Error::new(error.kind(), text));
+            }
         };
         for entry in entries {
             let entry = entry?;

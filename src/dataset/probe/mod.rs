@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use reeldeck_common::digest::sampled;
+use reeldeck_common::digest;
 use reeldeck_common::limits::Limits;
 use reeldeck_common::probe::{Level, Probed, Verdict};
 use reeldeck_common::source::SourceStamp;
@@ -163,8 +163,8 @@ pub fn probe(
     }
     let mut take = |index: usize, mut outcome: Outcome| {
         if let (Some(video), Outcome::Probed { probed, .. }) = (request.videos.get(index), &mut outcome) {
-            if matches!(probed.verdict, Verdict::Corrupt { .. } | Verdict::Damaged { .. })
-                && let Ok(content) = sampled(&video.name.under(request.root))
+            if let Verdict::Corrupt { reason } | Verdict::Damaged { reason, .. } = &probed.verdict
+                && let Ok(content) = digest::of_corrupt(&video.name.under(request.root), reason)
             {
                 cache.compare_content(&video.name, probed, content);
             }

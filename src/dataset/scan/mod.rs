@@ -71,9 +71,20 @@ pub struct VideoFile {
 }
 
 impl Scan {
-    /// The first file or folder that could not be read. Videos in it may exist without being in the scan.
-    pub(crate) fn unreadable(&self) -> Option<&Refused> {
-        self.refused.iter().find(|refused| matches!(refused.reason, Refusal::Unreadable(_)))
+    /// The first file or folder that could not be read, or broken link to one of which there are features in the output folder: its
+    /// disk may not be mounted. Such videos may exist without being in the scan. Reads the disk.
+    pub(crate) fn unreadable(&self, out: &Path) -> Option<&Refused> {
+        let sets: Vec<PathBuf> =
+            fs::read_dir(out.join("features")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let has_features = |shown: &str| {
+            let feature = format!("{shown}.safetensors");
+            sets.iter().any(|set| set.join(shown).exists() || set.join(&feature).exists())
+        };
+        self.refused.iter().find(|Refused { shown, reason }| match reason {
+            Refusal::Unreadable(_) => true,
+            Refusal::Dangling => has_features(shown),
+            _ => false,
+        })
     }
 
     /// Number of classes that have a video. Videos without a class do not count.
@@ -328,8 +339,9 @@ fn is_of_the_disk(error: &io::Error) -> bool {
     codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
+/// `lost+found` belongs to the file system, and only root can read it.
 fn is_hidden(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(b".")
+    name.as_bytes().starts_with(b".") || name == "lost+found"
 }
 
 fn kind_of(kind: FileType) -> &'static str {

@@ -10,7 +10,8 @@ use reeldeck_claims::Turn;
 use reeldeck_common::video::VideoName;
 
 use super::{ClientRequest, Engine, Event, Format, Phase, Request, Status, StopSignals, ticks};
-use crate::export::{Outcome, dataset};
+use crate::engine::background_tasks::Exported;
+use crate::export::dataset;
 use crate::out::errln;
 
 impl Engine {
@@ -36,6 +37,53 @@ impl Engine {
         lacks
     }
 
+    /// Waits for a task on another thread while clients are answered. None after a stop at once.
+    ///
+    /// # Errors
+    /// When the task panics.
+    pub(crate) async fn attend<T: Send + 'static>(
+        &mut self,
+        task: impl FnOnce() -> T + Send + 'static,
+        signals: &mut StopSignals,
+        clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
+    ) -> anyhow::Result<Option<T>> {
+        let (mut task, mut ticks) = (tokio::task::spawn_blocking(task), ticks());
+        self.run_concludes = true;
+        let done = loop {
+            tokio::select! {
+                biased;
+                signal = signals.received() => self.signalled(signal),
+                Some(asked) = clients.recv() => self.answer(asked),
+                done = &mut task => break done.context("a task was cut short").map(Some),
+                Some(incoming) = self.incoming.recv() => self.take(incoming),
+                _ = ticks.tick() => self.tick(),
+            }
+            if self.state.phase == Phase::Aborting {
+                break Ok(None);
+            }
+        };
+        self.run_concludes = false;
+        done
+    }
+
+    /// Writes the list of videos again if it was removed during the run. Returns false after a stop at once.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn restore_list(
+        &mut self,
+        signals: &mut StopSignals,
+        clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
+    ) -> anyhow::Result<bool> {
+        if self.unreadable().is_some() {
+            return Ok(true);
+        }
+        let names: Vec<VideoName> = self.state.present().map(|file| file.name.clone()).collect();
+        let context = self.plan.task_context.clone();
+        let restored = self.attend(move || context.restore_list(names), signals, clients).await?;
+        restored.transpose().map(|done| done.is_some())
+    }
+
     /// Exports at the end of a run. Returns none where the export was stopped. Clients may start another run meanwhile.
     ///
     /// # Errors
@@ -45,7 +93,7 @@ impl Engine {
         formats: &[Format],
         signals: &mut StopSignals,
         clients: &mut mpsc::UnboundedReceiver<ClientRequest>,
-    ) -> anyhow::Result<Option<Vec<Outcome>>> {
+    ) -> anyhow::Result<Option<Exported>> {
         let (tell, mut told) = oneshot::channel();
         let (mut tell, mut ticks) = (Some(tell), ticks());
         self.run_concludes = true;

@@ -151,6 +151,11 @@ impl Engine {
         self.plan.others.refused.len()
     }
 
+    /// A part of the dataset folder that could not be read, and why.
+    pub(crate) fn unreadable(&self) -> Option<&str> {
+        self.plan.others.unreadable.as_deref()
+    }
+
     /// Publishes the files that are no videos.
     pub(super) fn set_others(&mut self, others: OtherFiles) {
         if *self.plan.others == others {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::claims::passed_on;
 use super::{
     ClientRequest, Engine, Event, ExportSummary, Format, Incoming, Phase, PublishedEvent, Reply, Request, Status,
-    TaskResult, VideoFile,
+    StoredResult, TaskResult, VideoFile,
 };
+use crate::dataset::scan::as_they_are;
 use crate::dataset::shown_bytes;
-use crate::engine::background_tasks::{Cancel, TaskContext};
+use crate::engine::background_tasks::{Cancel, ExportReply, Exported, TaskContext};
 use crate::engine::inspector::InspectRequest;
 use crate::engine::state::VideoId;
 use crate::engine::work;
@@ -16,7 +17,6 @@ use crate::export::Outcome;
 use crate::out::count;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::VideoName;
-use tokio::sync::oneshot::Sender;
 
 impl Engine {
     pub(super) fn answer(&mut self, asked: ClientRequest) {
@@ -191,10 +191,13 @@ impl Engine {
     /// Starts an export in the background. An event reports its result.
     ///
     /// # Errors
-    /// While another export is running.
-    pub(crate) fn export(&mut self, formats: Vec<Format>) -> Result<String, String> {
+    /// While another export is running, and while a part of the dataset folder cannot be read.
+    pub(super) fn export(&mut self, formats: Vec<Format>) -> Result<String, String> {
         if self.exporting.is_some() {
             return Err("an export is already running".into());
+        }
+        if let Some(unreadable) = self.unreadable() {
+            return Err(format!("an export would lack videos: {unreadable}, and scan the folder again"));
         }
         let text = format!("exporting {}", formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", "));
         self.begin_export(formats, None);
@@ -202,7 +205,7 @@ impl Engine {
     }
 
     /// Starts an export while no other is running.
-    pub(super) fn begin_export(&mut self, formats: Vec<Format>, reply: Option<Sender<anyhow::Result<Vec<Outcome>>>>) {
+    pub(super) fn begin_export(&mut self, formats: Vec<Format>, reply: Option<ExportReply>) {
         let cancel = Cancel::default();
         self.exporting = Some(cancel.clone());
         let videos: Vec<VideoFile> = self.state.present().cloned().collect();
@@ -214,7 +217,7 @@ impl Engine {
     }
 
     /// The videos that are done and missing from an export.
-    pub(crate) fn missed(&self, outcomes: &[Outcome]) -> BTreeSet<VideoId> {
+    fn missed(&self, outcomes: &[Outcome]) -> BTreeSet<VideoId> {
         let is_done = |status: &Status| matches!(status, Status::Done { .. });
         let counts_as_done = |id: &VideoId| match self.state.videos.get(*id).map(|video| &video.status) {
             Some(Status::Excluded { before }) => is_done(before),
@@ -228,15 +231,16 @@ impl Engine {
         Some(self.state.files.get(video)?.name.clone())
     }
 
-    /// Looks again at what the output folder holds of these videos.
-    fn look_at_missed(&self, missed: BTreeSet<VideoId>) {
+    /// Looks again at what the output folder holds of the videos that an export missed, before its result is passed on.
+    fn look_at_missed(&mut self, outcomes: Vec<Outcome>, reply: Option<ExportReply>) {
         let file = |id: VideoId| Some((id, self.state.files.get(id)?.clone()));
-        let missed: Vec<(VideoId, VideoFile)> = missed.into_iter().filter_map(file).collect();
-        let (task_context, sender) = (self.plan.task_context.clone(), self.sender.clone());
-        tokio::task::spawn_blocking(move || {
-            for (id, file) in missed {
-                let _ = sender.send(Incoming::Missed(id, task_context.found(&file)));
-            }
+        let missed: Vec<(VideoId, VideoFile)> = self.missed(&outcomes).into_iter().filter_map(file).collect();
+        self.run_in_background(move |task_context| {
+            let (ids, files): (Vec<_>, Vec<_>) = missed.into_iter().unzip();
+            // An export reads the videos as they are now, so a feature may be that of an earlier version of its video.
+            let files = as_they_are(&task_context.root, files);
+            let found = ids.into_iter().zip(files.iter().map(|file| task_context.found(file))).collect();
+            TaskResult::Missed { found, outcomes, reply }
         });
     }
 
@@ -278,13 +282,20 @@ impl Engine {
                     self.exported(ExportSummary { path: outcome.spec.result(&self.plan.layout), videos, missing });
                     self.tell(PublishedEvent::Exported { videos, missing, path });
                 }
-                self.look_at_missed(self.missed(done.as_deref().unwrap_or_default()));
                 match (done, reply) {
-                    (done, Some(reply)) => drop(reply.send(done)),
+                    (Ok(outcomes), reply) => self.look_at_missed(outcomes, reply),
+                    (Err(error), Some(reply)) => drop(reply.send(Err(error))),
                     (Err(error), None) => self.tell(PublishedEvent::ExportFailed { reason: format!("{error:#}") }),
-                    (Ok(_), None) => {}
                 }
                 self.show();
+            }
+            TaskResult::Missed { found, outcomes, reply } => {
+                let (missed, stale) =
+                    (found.len(), found.iter().filter(|(_, found)| *found == StoredResult::Stale).count());
+                for (id, found) in found {
+                    self.take(Incoming::Missed(id, found));
+                }
+                reply.map(|reply| reply.send(Ok(Exported { outcomes, missed, stale })));
             }
         }
     }

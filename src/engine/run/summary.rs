@@ -35,7 +35,7 @@ impl Engine {
             clips_per_s: if seconds > 0.0 { clips as f64 / seconds } else { 0.0 },
             exports: self.exports.clone(),
             features: self.plan.layout.features(),
-            next_step: next_step(ending, counts, refused).map(str::to_owned),
+            next_step: next_step(ending, counts, refused, self.unreadable().is_some()).map(str::to_owned),
         }));
         self.write_summary();
     }
@@ -74,12 +74,14 @@ fn ending(phase: &Phase, exit: u8) -> Ending {
     }
 }
 
-fn next_step(ending: Ending, counts: Counts, refused: usize) -> Option<&'static str> {
+fn next_step(ending: Ending, counts: Counts, refused: usize, is_unreadable: bool) -> Option<&'static str> {
     match ending {
         Ending::Failed => Some("fix the cause, then start the run again: it resumes"),
         Ending::Stopped if counts.unfinished() > 0 => Some("start the run again: it resumes"),
         _ if counts.failed > 0 => Some("fix the cause of the failures, then retry them (`--retry-failed`)"),
         _ if counts.stale > 0 => Some("extract the changed videos again (`--redo-stale`)"),
+        _ if counts.unfinished() > 0 => Some("start the run again: it extracts damaged and missing features again"),
+        _ if is_unreadable => Some("make all of the dataset folder readable, then start the run again"),
         _ if refused > 0 => Some("move or rename the refused files; `reeldeck scan` names them"),
         _ => None,
     }
@@ -179,9 +181,12 @@ mod tests {
         assert_eq!(ending(&Phase::Finishing { because: Some("no device".into()) }, 1), Ending::Failed);
         assert_eq!(ending(&Phase::Running, 1), Ending::Failed, "its export failed");
         assert_eq!((ending(&Phase::Running, 0), ending(&Phase::Running, 3)), (Ending::Finished, Ending::Finished));
-        let next = |counts, refused| next_step(Ending::Finished, counts, refused);
+        let next = |counts, refused| next_step(Ending::Finished, counts, refused, false);
         assert_eq!(next(Counts { done: 3, ..Counts::default() }, 0), None);
         assert!(next(Counts { failed: 1, ..Counts::default() }, 1).unwrap().contains("--retry-failed"));
         assert!(next(Counts::default(), 1).unwrap().contains("refused"));
+        assert!(next(Counts { queued: 1, ..Counts::default() }, 1).unwrap().contains("start the run again"));
+        let unreadable = next_step(Ending::Finished, Counts::default(), 1, true);
+        assert!(unreadable.unwrap().contains("readable"));
     }
 }

@@ -25,7 +25,7 @@ fn place(out: &Path) -> io::Result<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| is_private(folder));
     let folder = match runtime {
         Some(folder) => folder.join("reeldeck"),
-        None => std::env::temp_dir().join(format!("reeldeck-{}", own_user())),
+        None => reeldeck_common::machine::temporary_folder().join(format!("reeldeck-{}", own_user())),
     };
     match fs::DirBuilder::new().mode(0o700).create(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

@@ -21,13 +21,17 @@ pub(crate) struct DatasetMismatch {
 }
 
 impl DatasetMismatch {
-    /// Compares the dataset folder with the manifest, unless the run waits for clients, and with the features.
+    /// Compares the dataset folder with the manifest, unless the run waits for clients, and with the features. Nothing is known
+    /// to be missing while a part of the folder cannot be read.
     ///
     /// # Errors
     /// When the manifest or the folder of the features cannot be read.
     pub(super) fn find(settings: &Settings, layout: &Layout, scan: &Scan, waits: bool) -> anyhow::Result<Self> {
         let path = settings.manifest.as_deref().filter(|_| !waits);
         let manifest = path.map(|path| Manifest::read(path, &settings.prefix)).transpose().map_err(ExitError::from)?;
+        if scan.unreadable(&settings.out).is_some() {
+            return Ok(Self::default());
+        }
         let missing = |manifest: &Manifest| {
             let matches = Matches::new(manifest, &scan.videos);
             let missing = matches.videos().filter(|video| video.files.is_empty());

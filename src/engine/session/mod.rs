@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Settings;
 use crate::dataset::scan::Scan;
+use crate::engine::background_tasks::Exported;
 use crate::engine::checkpoint::ChosenWeights;
 use crate::engine::control::{ClientRequest, Request};
 use crate::engine::files::Files;
@@ -26,7 +27,6 @@ use crate::engine::server::Server;
 use crate::engine::state::{Phase, State, Status};
 use crate::engine::{setup, work};
 use crate::error::{Exit, ExitError};
-use crate::export::Outcome;
 use crate::export::incremental::Incremental;
 use crate::out::{count, errln};
 use crate::protocol::event::{Event, Line, Started};
@@ -67,8 +67,8 @@ pub(crate) trait Reporter: Send + Sync {
     fn scanned(&self, scan: &Scan) -> anyhow::Result<()>;
     /// The first run is about to begin.
     fn prepared(&self, session: &Session, counts: &Counts);
-    /// The export at the end of a run is done. It lacks `missed` videos that are done.
-    fn exported(&self, session: &Session, outcomes: &[Outcome], missed: usize);
+    /// The export at the end of a run is done.
+    fn exported(&self, session: &Session, exported: &Exported);
     /// A run has ended by itself; `refused` files of the dataset folder were refused. `unreadable`: the first videos that count
     /// as unreadable, with reasons.
     fn ended(&self, session: &Session, counts: &Counts, refused: usize, gaps: &DatasetMismatch, unreadable: &[String]);
@@ -302,30 +302,34 @@ impl Session {
         if state.phase != Phase::Running {
             return Ok(Some(interrupted()));
         }
-        let formats = self.final_formats();
-        let wanted = !formats.is_empty();
-        if self.options.wait {
-            if wanted
-                && engine.has_new()
-                && let Some(turn) = engine.take_turn(true, signals, clients).await
-                && engine.exports_after(turn, &formats).await
-            {
-                // An event reports the result. The next run does not wait for it.
-                let _ = engine.export(formats);
-                engine.turn_over(Some(true));
-            }
-            return Ok(Some(exit(&engine.state().counts(), engine.refused(), gaps)));
-        }
-        let mut missed = match live {
-            Some(live) => tokio::task::spawn_blocking(move || live.finish_pending()).await.unwrap_or_default(),
-            None => 0,
+        let unexported = match live {
+            Some(live) => engine.attend(move || live.finish_pending(), signals, clients).await?,
+            None => Some(0),
         };
+        let Some(mut missed) = unexported else { return Ok(Some(interrupted())) };
+        if !engine.restore_list(signals, clients).await? {
+            return Ok(Some(interrupted()));
+        }
+        let formats = self.final_formats();
+        // A run that a client has started exports only what is new.
+        let is_due = !formats.is_empty() && (!self.options.wait || engine.has_new());
+        let unreadable = engine.unreadable().filter(|_| is_due);
+        let wanted = is_due && unreadable.is_none();
+        if let Some(unreadable) = unreadable {
+            errln!(
+                "nothing was exported, because videos may be missing: {unreadable}, then run the same command again"
+            );
+        }
         let Some(turn) = engine.take_turn(wanted, signals, clients).await else { return Ok(None) };
         let exports = wanted && engine.state().counts().done > 0 && engine.exports_after(turn, &formats).await;
         if exports {
             let done = engine.done();
             let exported = engine.export_at_end(&formats, signals, clients).await;
-            // Videos that were done during the export must be exported too.
+            if let Ok(Some(exported)) = &exported {
+                missed = exported.missed;
+                self.reporter.exported(self, exported);
+            }
+            // Videos that were done during the export must be exported too, and damaged features are extracted again.
             if !engine.state().is_over() || engine.done() > done {
                 engine.turn_over(None);
                 if let Err(error) = exported {
@@ -334,12 +338,10 @@ impl Session {
                 return Ok(None);
             }
             let exported = exported.inspect_err(|_| engine.turn_over(None))?;
-            let Some(exported) = exported else {
+            if exported.is_none() {
                 engine.turn_over(None);
                 return Ok(Some(interrupted()));
-            };
-            missed = engine.missed(&exported).len();
-            self.reporter.exported(self, &exported, missed);
+            }
         }
         if turn == Turn::Mine {
             engine.turn_over(Some(exports));

@@ -129,11 +129,11 @@ impl Session {
         }
         begin("scanning the dataset folder");
         let scan = self.scan()?;
-        let others = Arc::new(OtherFiles::of(&scan));
+        let others = Arc::new(OtherFiles::of(&scan, &settings.out));
         begin("reading the output folder");
         let gaps = DatasetMismatch::find(settings, layout, &scan, self.options.wait)?;
         // The existing list may have the videos of a folder that cannot be read now.
-        let is_list_whole = scan.unreadable().is_none();
+        let is_list_whole = scan.unreadable(&settings.out).is_none();
         let files: Arc<[VideoFile]> = scan.videos.into();
         let private = layout.private();
         let folders = match self.checkpoint.needs {
@@ -160,7 +160,8 @@ impl Session {
             let is_known = |name: &VideoName| {
                 let listed =
                     || id_of(name.file(), &settings.prefix).is_some_and(|id| gaps.missing.iter().any(|m| m == id));
-                work.files.binary_search_by(|file| file.name.cmp(name)).is_ok()
+                !is_list_whole
+                    || work.files.binary_search_by(|file| file.name.cmp(name)).is_ok()
                     || gaps.without_video.contains(name)
                     || listed()
             };

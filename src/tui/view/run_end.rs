@@ -52,7 +52,9 @@ pub(super) fn draw(app: &App, run: &RunSummary, area: Rect, buffer: &mut Buffer)
     }
     put("took", &pace(app, run), Role::Base);
     put("features", &shown(&run.features).to_string(), Role::Base);
-    if run.exports.is_empty() {
+    if app.snapshot().is_some_and(|snapshot| snapshot.exporting) {
+        put("export", "in progress", Role::Active);
+    } else if run.exports.is_empty() {
         let key = app.keymap.key_text(Action::Export);
         put("export", &format!("none in this run; {key} exports the features"), Role::Dim);
     }
@@ -123,6 +125,7 @@ fn next_step(app: &App, run: &RunSummary) -> String {
         _ if run.counts.failed > 0 => {
             format!("{} shows the problems, {} retries the failed videos", key(Action::Problems), key(Action::RetryAll))
         }
+        _ if run.counts.unfinished() > 0 => format!("{} extracts the queued videos", key(Action::StartPause)),
         _ if run.exports.is_empty() => format!("{} exports the features", key(Action::Export)),
         _ => format!("{} quits", key(Action::Quit)),
     }

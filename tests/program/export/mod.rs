@@ -1,6 +1,7 @@
 //! `reeldeck export`: every format, repeated exports, exports after damage and after kills.
 
 mod damage;
+mod end;
 mod strided;
 mod turns;
 

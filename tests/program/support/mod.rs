@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::feature::Feature;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
 
 pub mod checks;
@@ -234,13 +235,17 @@ impl Ran {
     /// Runs a command until it ends, and kills it after two minutes, so that a hang fails the test.
     pub fn to_the_end(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut guard = Command::new("sh");
-        let guard = guard.arg("-c").arg(format!("sleep 120; kill -9 {}", child.id())).stdout(Stdio::null());
-        let mut guard = guard.stderr(Stdio::null()).process_group(0).spawn().unwrap();
-        let ran = Self::of(child.wait_with_output().unwrap());
-        signal_group(&guard);
-        guard.wait().unwrap();
-        ran
+        // Another process may get the id of one that has ended.
+        let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let limit = Timespec { tv_sec: 120, tv_nsec: 0 };
+                if poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).unwrap() == 0 {
+                    pidfd_send_signal(&process, Signal::KILL).unwrap();
+                }
+            });
+            Self::of(child.wait_with_output().unwrap())
+        })
     }
 
     /// From a finished process.
@@ -265,11 +270,6 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 /// Removes a folder into which processes write: it may not exist yet, and they may add a file while it is removed.
 pub fn remove_in_use(folder: &Path) {
     wait_for("the folder is removed", || fs::remove_dir_all(folder).is_ok());
-}
-
-fn signal_group(process: &Child) {
-    let group = format!("-{}", process.id());
-    assert!(Command::new("kill").args(["-9", "--", &group]).status().unwrap().success());
 }
 
 /// Sends a signal to a process.

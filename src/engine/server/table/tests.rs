@@ -277,6 +277,7 @@ fn refused_and_ignored_files_have_rows_with_a_reason() {
         refused: vec![file("A b/deep/v_3.mp4", "deeper than Class/file"), file("v_0.mp4", "not in a class folder")],
         ignored: vec![file("A b/notes.txt", "not a video")],
         ignored_count: 7,
+        unreadable: None,
     }));
     let of = |table: &mut Table, states: &[RowState]| {
         names(table, Filter { states: states.to_vec(), ..Filter::default() }, Sort::default())

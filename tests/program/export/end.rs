@@ -1,0 +1,154 @@
+//! What the end of a run owes: the list, exports without gaps, an exit code that tells of a gap, and a next step that works.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::damage::flip;
+use crate::support::{Bench, Ran, remove_in_use, wait_for};
+use reeldeck::internals::client::{Client, runs};
+use reeldeck::internals::protocol::Command;
+
+/// Videos are extracted in the order of their names.
+const IN_ORDER: &str = "[engine]\norder = \"list\"\n";
+
+/// The summary of the last run.
+fn last(bench: &Bench) -> Value {
+    let report: Value = serde_json::from_str(&bench.run(&["status", "--json"]).stdout).unwrap();
+    report["last_runs"][0].clone()
+}
+
+#[test]
+fn an_unreadable_folder_takes_no_video_out_of_an_export() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("B/v_2.mp4", "ok")]);
+    bench.configure("[export]\nlive = [\"npy\", \"csv\"]\n");
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    let files = ["result.pkl", "hacs_data.txt", "npy/v_2.npy", "csv/v_2.csv", "csv/dataset.json"];
+    let bytes = || files.map(|name| fs::read(bench.export(name)).unwrap());
+    let before = (bytes(), fs::read(bench.path("out/hacs_data.txt")).unwrap());
+    // A link to itself cannot be read, and the error does not say that there is nothing.
+    fs::rename(bench.path("data/B"), bench.path("B")).unwrap();
+    symlink(bench.path("data/B"), bench.path("data/B")).unwrap();
+    let manifest = r#"{"database": {"v_2": {"duration": 9.0, "subset": "training", "annotations": []}}}"#;
+    fs::write(bench.path("m.json"), manifest).unwrap();
+    for arguments in [&["--batch"][..], &["--batch", "--manifest", "m.json"]] {
+        let ran = bench.run(arguments);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        let why =
+            "nothing was exported, because videos may be missing: B cannot be read (Too many levels of symbolic links";
+        assert!(ran.stderr.contains(why), "{ran:?}");
+        assert!(!ran.stderr.contains("not in the dataset folder"), "{ran:?}");
+        assert!(before == (bytes(), fs::read(bench.path("out/hacs_data.txt")).unwrap()), "the results have changed");
+        assert!(last(&bench)["next_step"].as_str().unwrap().contains("make all of the dataset folder readable"));
+    }
+    // Links to videos on a disk that is not mounted.
+    for (link, target) in [("data/B", "nowhere"), ("data/B/v_2.mp4", "../nowhere.mp4")] {
+        fs::remove_file(bench.path("data/B")).unwrap();
+        if link != "data/B" {
+            fs::create_dir(bench.path("data/B")).unwrap();
+        }
+        symlink(target, bench.path(link)).unwrap();
+        let ran = bench.run(&["--batch"]);
+        assert!(ran.code == 3 && ran.stderr.contains("a link to something that does not exist"), "{ran:?}");
+        assert!(bench.run(&["export"]).stderr.contains("cannot tell which videos are missing: B"));
+        assert!(before == (bytes(), fs::read(bench.path("out/hacs_data.txt")).unwrap()), "{link}");
+    }
+    fs::remove_dir_all(bench.path("data/B")).unwrap();
+    // Without features, a broken link hides nothing.
+    symlink("nowhere", bench.path("data/C")).unwrap();
+    fs::rename(bench.path("B"), bench.path("data/B")).unwrap();
+    let ran = bench.run(&["--batch"]);
+    assert!(ran.code == 3 && ran.stdout.contains("2 done (0 now, 2 before)"), "{ran:?}");
+    assert!(ran.stdout.contains("exported 2 videos"), "{ran:?}");
+}
+
+#[test]
+fn a_list_that_is_removed_during_a_run_is_written_again() {
+    for removed in ["out/hacs_data.txt", "out"] {
+        let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "until go"), ("B/v_3.mp4", "until go")]);
+        bench.configure(IN_ORDER);
+        let run = bench.start_logged(&["--batch", "--devices", "cpu"]);
+        wait_for("a video is done", || bench.files("features").len() == 1);
+        let list = fs::read(bench.path("out/hacs_data.txt")).unwrap();
+        let is_all = removed == "out";
+        if is_all {
+            remove_in_use(&bench.path(removed))
+        } else {
+            fs::remove_file(bench.path(removed)).unwrap()
+        }
+        fs::write(bench.path("go"), "").unwrap();
+        if is_all {
+            wait_for("it is missed", || bench.log().contains("is gone"));
+            fs::create_dir(bench.path(removed)).unwrap();
+        }
+        let ran = bench.finish(run);
+        assert_eq!(ran.code, 0, "{removed}: {ran:?}");
+        assert!(fs::read(bench.path("out/hacs_data.txt")).unwrap() == list, "{removed}");
+        assert_eq!(bench.files("features").len(), 3, "{removed}");
+    }
+}
+
+#[test]
+fn the_next_step_after_an_export_without_changed_videos_extracts_them() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "until go")]);
+    bench.configure(IN_ORDER);
+    let run = bench.start_logged(&["--batch", "--devices", "cpu"]);
+    wait_for("a video is done", || bench.files("features").len() == 1);
+    bench.video("A/v_1.mp4", "ok, another one");
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = bench.finish(run);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let says = "1 video with a feature is missing from the export; extract the changed videos again with --redo-stale";
+    assert!(ran.stderr.contains(says), "{ran:?}");
+    assert!(last(&bench)["next_step"].as_str().unwrap().contains("--redo-stale"));
+    let ran = bench.run(&["--batch", "--redo-stale"]);
+    assert!(ran.code == 0 && ran.stderr.contains("1 queued"), "{ran:?}");
+}
+
+#[test]
+fn two_engines_extract_a_damaged_feature_again_and_export_it() {
+    let names: Vec<String> = (0..6).map(|i| format!("A/v_{i}.mp4")).collect();
+    let bench = Bench::new(&names.iter().map(|name| (name.as_str(), "until go")).collect::<Vec<_>>());
+    bench.video("A/a.mp4", "ok");
+    bench.configure(IN_ORDER);
+    let engine = || bench.start(&["--batch", "--devices", "cpu"]);
+    let first = engine();
+    wait_for("a video is done", || bench.files("features").len() == 1);
+    let second = engine();
+    wait_for("both have begun", || fs::read_dir(bench.path("out/.reeldeck/runs")).map_or(0, Iterator::count) == 2);
+    flip(&bench.files_of("A/a.mp4"));
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = [first, second].map(|engine| Ran::of(engine.wait_with_output().unwrap()));
+    assert!(ran.iter().all(|ran| ran.code == 0 && ran.stdout.contains("7 done")), "{ran:?}");
+    assert!(ran.iter().any(|ran| ran.stderr.contains("A/a.mp4: ")), "{ran:?}");
+    assert_eq!(fs::read_to_string(bench.export("hacs_data.txt")).unwrap().lines().count(), 7);
+    assert_eq!(fs::read_to_string(bench.export("missing.txt")).unwrap(), "");
+}
+
+#[test]
+fn a_run_that_a_client_starts_ends_like_any_other() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "until go")]);
+    bench.configure("[engine]\nlinger_s = 600\norder = \"list\"\n");
+    let mut command = bench.command(&["engine", "--wait", "--devices", "cpu"]);
+    let mut engine = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let status = || -> Value { serde_json::from_str(&bench.run(&["status", "--json"]).stdout).unwrap() };
+    wait_for("it waits", || status()["runs"][0]["snapshot"]["phase"] == "waiting");
+    let holder = runs(&bench.path("out")).unwrap().into_iter().next().unwrap();
+    let mut client = Client::connect(&bench.path("out"), &holder).unwrap();
+    client.command(Command::Start).unwrap();
+    let attached = bench.start(&["attach"]);
+    wait_for("a video is done", || bench.files("features").len() == 1);
+    bench.video("A/v_1.mp4", "ok, another one");
+    fs::write(bench.path("go"), "").unwrap();
+    let attached = Ran::of(attached.wait_with_output().unwrap());
+    assert_eq!(attached.code, 3, "{attached:?}");
+    let status = status();
+    let last = &status["runs"][0]["snapshot"]["last_run"];
+    assert_eq!((&last["exit"], &last["exports"][0]["videos"]), (&3.into(), &1.into()), "{last}");
+    assert!(last["next_step"].as_str().unwrap().contains("--redo-stale"), "{last}");
+    drop(client);
+    assert_eq!(bench.run(&["stop"]).code, 0);
+    engine.wait().unwrap();
+}
