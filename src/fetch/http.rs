@@ -111,9 +111,14 @@ fn without_address(error: &ureq::Error) -> String {
     match error {
         ureq::Error::BadUri(_) => "the address is invalid".into(),
         ureq::Error::RequireHttpsOnly(_) => "the server redirects from https to http".into(),
+        ureq::Error::HostNotFound => NO_ADDRESS.into(),
+        ureq::Error::Io(error) if error.to_string().contains("lookup address") => NO_ADDRESS.into(),
+        ureq::Error::Io(error) => error.to_string(),
         error => error.to_string(),
     }
 }
+
+const NO_ADDRESS: &str = "the name of the server cannot be resolved; this machine may have no internet";
 
 /// An HTTP client.
 pub(super) struct Client(Agent);

@@ -125,7 +125,7 @@ pub(crate) fn describe(event: &Event) -> Option<(Level, String)> {
                 0 => format!("{count} {word}"),
                 _ => format!("{word} {}", names.iter().map(shown).collect::<Vec<_>>().join(", ")),
             });
-            (Info, format!("videos in the dataset folder: {}", changes.collect::<Vec<_>>().join("; ")))
+            (Info, format!("dataset folder: {}", changes.collect::<Vec<_>>().join("; ")))
         }
         Event::VideoAssigned { .. } | Event::Progress { .. } => return None,
     })
@@ -152,6 +152,6 @@ mod tests {
             videos: crate::protocol::event::ChangedVideos { changed, ..Default::default() },
         };
         let said = describe(&event).unwrap().1;
-        assert_eq!(said, "videos in the dataset folder: 12 new; changed A/v_1.mp4, B/v_2.mp4");
+        assert_eq!(said, "dataset folder: 12 new; changed A/v_1.mp4, B/v_2.mp4");
     }
 }

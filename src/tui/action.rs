@@ -12,6 +12,7 @@ macro_rules! actions {
     pub(super) fn other_names(self) -> &'static [&'static str] {
         match self {
             Self::StartPause => &["begin", "extract", "run"],
+            Self::Export => &["pkl", "result", "save"],
             Self::Quit => &["detach", "leave", "background", "exit"],
             _ => &[],
         }

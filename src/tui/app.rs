@@ -172,6 +172,8 @@ pub(super) struct App {
     /// Send these commands, which begin a run, as soon as an engine is ready.
     pub(super) when_ready: Vec<Command>,
     pub(super) new_settings: NewSettings,
+    /// A run starts as soon as the settings that are being saved are in use.
+    pub(super) starts_when_saved: bool,
     /// Say this as soon as an engine is ready.
     pub(super) greeting: Option<String>,
     /// What a starting engine does; empty if it has not said.
@@ -230,6 +232,7 @@ impl App {
             engine_starting: false,
             when_ready: vec![],
             new_settings: NewSettings::None,
+            starts_when_saved: false,
             greeting: None,
             starting_step: String::new(),
             table_stale: false,

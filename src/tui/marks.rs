@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::action::Action;
 use crate::protocol::row::{Filter, Row, RowState, Select, Sort};
 
 /// The largest number of videos that are marked by name. More can only be marked as all matches of a filter.
@@ -106,6 +107,8 @@ impl Marks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MarkOperation {
     Mark,
+    /// Mark them, then do this with the marked videos.
+    MarkAnd(Action),
     /// Toggle each mark.
     Invert,
 }

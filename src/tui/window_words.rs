@@ -120,7 +120,7 @@ fn add_next_steps(keymap: &Keymap, has_manifest: bool, details: &mut Details) {
     }
     next.truncate(text::without_stop(next).len());
     if next.contains("download it") || state == RowState::Missing {
-        next.push_str(&format!(". The new file is found by itself; {rescan} scans at once"));
+        next.push_str(&format!(". A new file is noticed automatically; {rescan} scans now"));
     }
     if state == RowState::Queued && details.row.findings.has(Finding::Corrupt) {
         next.push_str(&format!(". A run tries to extract it, unless you exclude it ({exclude})"));

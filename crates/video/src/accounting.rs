@@ -253,7 +253,7 @@ fn counted(n: u64, what: &str) -> String {
 fn bytes(n: u64) -> String {
     match n {
         0..10_000 => counted(n, "byte"),
-        10_000..10_000_000 => format!("{} KB", n / 1000),
+        10_000..10_000_000 => format!("{} kB", n / 1000),
         _ => format!("{} MB", n / 1_000_000),
     }
 }

@@ -30,7 +30,7 @@ fn verdict(field: Field, values: &Values) -> Verdict {
         Field::Root => Verdict::Wrong("no such file or folder".into()),
         Field::Out => Verdict::Fine("will be created; 812 GB free (about 280 MB per 1,000 videos)".into()),
         Field::Checkpoint if values.checkpoint == "far" => Verdict::Warn(
-            "needs internet: will be downloaded from download.example.org/a/long/address/of/weights.pth, 124 MB".into(),
+            "will be downloaded from download.example.org; without internet, name a .pth file, or type seeded for a trial".into(),
         ),
         Field::Checkpoint => Verdict::Warn("none yet: scan and check work; extraction needs one".into()),
         Field::Manifest => Verdict::Fine("none: the files on disk are taken as complete".into()),
@@ -209,7 +209,7 @@ fn a_long_verdict_does_not_hide_the_explanation() {
     let checks = setup.paste("far");
     settle(&mut setup, checks);
     let text = text_of(&setup, 80, 24);
-    assert!(text.contains("weights.pth") && text.contains("`seeded` (random)"), "{text}");
+    assert!(text.contains("type seeded for a trial") && text.contains("`seeded` (random)"), "{text}");
 }
 
 #[test]

@@ -220,13 +220,16 @@ impl VideoTable {
 
     /// Starts a range of marks at the cursor. Ends a range that was started, and returns its first and last row.
     pub(super) fn toggle_range(&mut self) -> Option<(usize, usize)> {
-        match self.range.take() {
-            Some(from) => Some((from.min(self.selected), from.max(self.selected))),
-            None => {
-                self.range = Some(self.selected);
-                None
-            }
+        let ended = self.finish_range();
+        if ended.is_none() {
+            self.range = Some(self.selected);
         }
+        ended
+    }
+
+    /// Ends a range that was started, and returns its first and last row.
+    pub(super) fn finish_range(&mut self) -> Option<(usize, usize)> {
+        self.range.take().map(|from| (from.min(self.selected), from.max(self.selected)))
     }
 
     /// Ends a range; true if there was one.

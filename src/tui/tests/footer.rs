@@ -1,7 +1,8 @@
 //! Every key that the footer offers does something, whatever the state.
 
-use super::fixtures::{failing, gpus, row, running};
+use super::fixtures::{failing, gpus, many, row, running};
 use super::harness::Harness;
+use crate::protocol::Command;
 use crate::protocol::row::{Finding, Row, RowState};
 use crate::protocol::snapshot::{DeviceState, Phase};
 use crate::tui::action::Action;
@@ -28,6 +29,24 @@ fn datasets() -> Vec<(&'static str, Vec<Row>, Vec<DeviceState>)> {
         .collect();
     all.extend([("empty", vec![], vec![]), ("corrupt", vec![corrupt()], vec![]), ("all kinds", failing(), gpus(3))]);
     all
+}
+
+#[test]
+fn a_range_is_acted_on_as_a_whole() {
+    let mut harness = running(80, 24, many(90), gpus(1));
+    harness.press("v j j");
+    let footer = harness.screen().lines().last().unwrap().to_owned();
+    assert!(footer.contains("esc end range  v mark range") || footer.contains("x exclude range"), "{footer}");
+    harness.press("x");
+    let Command::Exclude { select, undo: false } = harness.last_command().clone() else {
+        panic!("{:?}", harness.commands)
+    };
+    assert!(format!("{select:?}").matches(".mp4").count() == 3, "{select:?}");
+    assert!(harness.app.videos.range().is_none() && harness.app.marks.is_empty());
+    // Marked videos come first.
+    harness.press("space space");
+    let footer = harness.screen().lines().last().unwrap().to_owned();
+    assert!(footer.contains("x exclude marked") && footer.contains("A unmark"), "{footer}");
 }
 
 #[test]

@@ -49,6 +49,19 @@ fn the_last_line_is_about_a_run_of_this_window() {
     assert!(harness.effects.contains(&said), "{:?}", harness.effects);
 }
 
+#[test]
+fn a_new_window_tells_how_the_last_run_has_ended() {
+    for (minutes, is_told) in [(3, true), (1_500, false)] {
+        let mut harness = Harness::new(120, 40);
+        harness.table.rows = failing();
+        let ended = harness.app.wall - jiff::SignedDuration::from_mins(minutes);
+        let run = crate::protocol::summary::RunSummary { ended, ..summary(Ending::Finished, counts(83, 4, 0)) };
+        harness.snapshot.last_run = Some(Box::new(run));
+        harness.connect();
+        assert_eq!(harness.has_toast("3 m 0 s ago: run finished in"), is_told, "{:?}", harness.app.toasts);
+    }
+}
+
 fn ended(width: u16, height: u16, ending: Ending, counts: Counts) -> Harness {
     let mut harness = running(width, height, failing(), gpus(2));
     end(&mut harness, ending, counts);

@@ -274,6 +274,15 @@ fn missing_weights_lead_to_the_settings() {
         assert_eq!(harness.effects.last(), Some(&effect));
     }
     assert!(harness.app.modals.is_empty());
+    // The user was about to start a run.
+    let folder = tempfile::tempdir().unwrap();
+    let typed = crate::config::Overrides::default();
+    let settings = crate::config::Settings::resolve(&typed, folder.path()).unwrap();
+    let new = crate::tui::reopening::Reopening { settings, typed, changed: "checkpoint".into(), then: vec![] };
+    harness.send(crate::tui::update::Msg::SettingsSaved(Ok(Box::new(new))));
+    assert_eq!(harness.last_command(), &Command::Leave);
+    let Some(Effect::Reopen(new)) = harness.effects.last() else { panic!("{:?}", harness.effects) };
+    assert_eq!(new.then, [Command::Start]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Marks many rows. Rows that are not held here are requested page by page.
 
-use super::Effect;
+use super::{Effect, videos};
 use crate::protocol::row::{Row, RowState};
 use crate::protocol::words::Level;
 use crate::protocol::{MAX_ROWS, ToEngine};
@@ -19,7 +19,7 @@ pub(super) fn begin(app: &mut App, from: usize, to: usize, operation: MarkOperat
     match here {
         Some(names) => {
             bulk_mark.names = names;
-            finish(app, bulk_mark);
+            finish(app, bulk_mark, effects);
         }
         None => ask(app, bulk_mark, effects),
     }
@@ -39,19 +39,24 @@ pub(super) fn rows(app: &mut App, total: usize, rows: Vec<Row>, effects: &mut Ve
     let none = rows.is_empty();
     bulk_mark.names.extend(rows.into_iter().map(|row| (row.video, row.state)));
     if none || bulk_mark.next >= bulk_mark.to.min(total) {
-        finish(app, bulk_mark);
+        finish(app, bulk_mark, effects);
     } else {
         ask(app, bulk_mark, effects);
     }
 }
 
-fn finish(app: &mut App, bulk_mark: BulkMark) {
+fn finish(app: &mut App, bulk_mark: BulkMark, effects: &mut Vec<Effect>) {
     let marked = match bulk_mark.operation {
-        MarkOperation::Mark => bulk_mark.names.into_iter().try_for_each(|(video, state)| app.marks.add(&video, state)),
+        MarkOperation::Mark | MarkOperation::MarkAnd(_) => {
+            bulk_mark.names.into_iter().try_for_each(|(video, state)| app.marks.add(&video, state))
+        }
         MarkOperation::Invert => app.marks.invert(bulk_mark.names.into_iter()),
     };
     if let Err(reason) = marked {
         app.say(Level::Info, reason);
+    }
+    if let MarkOperation::MarkAnd(action) = bulk_mark.operation {
+        videos::act(app, action, effects);
     }
     app.touch(crate::tui::app::Dirty::Now);
 }

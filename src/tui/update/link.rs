@@ -179,6 +179,7 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
         before.phase != Phase::Starting && snapshot.last_run.is_some() && ended(before) != ended(&snapshot)
     });
     let first = app.latest.is_none();
+    let was_over = first && !app.saw_end && matches!(snapshot.phase, Phase::Waiting | Phase::Idle);
     app.latest = Some(TimedSnapshot { snapshot, received: app.now });
     app.touch(if first { Dirty::Now } else { Dirty::Soon });
     if app.snapshot().is_some_and(|snapshot| snapshot.last_run.is_none()) || is_end {
@@ -187,6 +188,9 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
     if is_end {
         app.saw_end = true;
         announce_end(app, effects);
+    }
+    if was_over {
+        tell_last_run(app);
     }
     let is_idle = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));
     // Another client may have started a run.
@@ -233,6 +237,16 @@ fn record_devices(app: &mut App, snapshot: &Snapshot) {
     app.device_history_due = app.now + device_history::INTERVAL;
     for (history, device) in app.device_history.iter_mut().zip(&snapshot.devices) {
         history.add(device);
+    }
+}
+
+/// Says how the last run has ended, if that was not long ago: the window may have been closed then.
+fn tell_last_run(app: &mut App) {
+    let Some(run) = app.snapshot().and_then(|snapshot| snapshot.last_run.as_deref()) else { return };
+    let since = app.wall.duration_since(run.ended).as_secs_f64();
+    if (0.0..86_400.0).contains(&since) {
+        let text = format!("{} ago: {}", text::duration(since), run_end::sentence(run));
+        app.report(Level::Info, text);
     }
 }
 
@@ -287,6 +301,11 @@ fn event(app: &mut App, line: &Line) {
         (None, _) if level >= Level::Info => app.toasts.show(app.now, level, text.clone()),
         (None, _) => {}
     }
+    // The log shows what has come of a run also without details.
+    let level = match line.event {
+        Event::RunEnded { .. } | Event::Exported { .. } => level.max(Level::Info),
+        _ => level,
+    };
     let entry = LogLine { time: line.time.to_string(), level, text };
     let zone = app.options.zone.clone();
     app.log.add(entry, &zone);

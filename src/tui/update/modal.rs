@@ -293,8 +293,15 @@ fn run_action(app: &mut App, action: MenuAction, effects: &mut Vec<Effect>) {
             effects.push(Effect::KeepTheme(name));
         }
         MenuAction::Settings => effects.push(Effect::ReadSettings),
-        MenuAction::UseWeights(checkpoint) => effects.push(Effect::UseWeights(checkpoint)),
-        MenuAction::ReadConfigAgain => effects.push(Effect::UseSettings(vec![])),
+        // The user was about to start a run.
+        MenuAction::UseWeights(checkpoint) => {
+            app.starts_when_saved = true;
+            effects.push(Effect::UseWeights(checkpoint));
+        }
+        MenuAction::ReadConfigAgain => {
+            app.starts_when_saved = true;
+            effects.push(Effect::UseSettings(vec![]));
+        }
         MenuAction::Show { title, text } => app.notice(title, text),
         MenuAction::Detach => {
             effects.push(Effect::Quit(run_end::exit_message(app)));

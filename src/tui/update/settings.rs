@@ -76,12 +76,16 @@ fn carry_out(app: &mut App, asked: Vec<setup::Effect>, effects: &mut Vec<Effect>
 
 /// The saved settings, or why they cannot be used.
 pub(super) fn saved(app: &mut App, saved: Result<Box<Reopening>, String>, effects: &mut Vec<Effect>) {
+    let starts = std::mem::take(&mut app.starts_when_saved);
     match saved {
         Err(why) => {
             let why = in_window(&app.keymap, &why).into_owned();
             app.notice_about_settings("Saved, but the settings cannot be used", why);
         }
-        Ok(new) => {
+        Ok(mut new) => {
+            if starts {
+                new.then.push(Command::Start);
+            }
             let changed = new.changed.clone();
             app.new_settings = NewSettings::Waiting(new);
             match can_reopen(app) {

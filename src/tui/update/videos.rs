@@ -17,6 +17,11 @@ use crate::tui::view::{self, columns, layout};
 
 pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     use Action as A;
+    if matches!(action, A::Retry | A::Exclude)
+        && let Some((from, to)) = app.videos.finish_range()
+    {
+        return bulk_mark::begin(app, from, to + 1, MarkOperation::MarkAnd(action), effects);
+    }
     match action {
         A::Mark => mark(app),
         A::Range => {

@@ -101,6 +101,11 @@ fn offered(app: &App) -> Vec<Offer> {
             .map(|(line, keys)| Offer { key: keys.to_string(), word: line.short.to_owned(), action: Some(line.action) })
             .collect();
     }
+    let has_range = app.focus == Pane::Videos && app.videos.range().is_some();
+    if has_range {
+        offers.extend(fixed(&[("esc", "end range")]));
+    }
+    let has_marks = !app.marks.is_empty();
     let offer = |(line, keys): (&Binding, &Keys)| Offer {
         key: keys.to_string(),
         word: word(app, line.action, line.short),
@@ -122,6 +127,9 @@ fn offered(app: &App) -> Vec<Offer> {
     bindings.sort_by_key(|(line, _)| match line.action {
         Action::Rescan if rescans => RETRY_RANK,
         Action::Problems if only_corrupt => PROBLEMS_RANK,
+        // Before the keys that have nothing to do with what was chosen.
+        Action::Exclude | Action::Unmark if has_marks => CHOSEN_RANK,
+        Action::Range | Action::Exclude if has_range => CHOSEN_RANK,
         _ => line.footer,
     });
     offers.extend(bindings.into_iter().map(offer));
@@ -131,6 +139,9 @@ fn offered(app: &App) -> Vec<Offer> {
 /// What extracting the marked videos is called, or the one under the cursor.
 fn retry_word(app: &App) -> Option<String> {
     if app.marks.is_empty() {
+        if app.videos.range().is_some() {
+            return Some("extract range again".into());
+        }
         return app.videos.current().map(|row| details::retry_word(row.state).into());
     }
     let mut words = app.marks.states().map(details::retry_word);
@@ -147,6 +158,9 @@ fn retry_word(app: &App) -> Option<String> {
 const RETRY_RANK: u8 = 20;
 const PROBLEMS_RANK: u8 = 22;
 
+/// The rank of the keys for the marked videos, and for a range.
+const CHOSEN_RANK: u8 = 21;
+
 /// There is no video under the cursor, or its file is not there or cannot be used.
 fn lacks_file(app: &App) -> bool {
     let has_file = |row: &Row| !matches!(row.state, RowState::Missing | RowState::Refused | RowState::Ignored);
@@ -162,6 +176,14 @@ fn word(app: &App, action: Action, short: &str) -> String {
             _ => short.into(),
         },
         Action::Retry => retry_word(app).unwrap_or_else(|| short.into()),
+        Action::Exclude if app.videos.range().is_some() && app.marks.is_empty() => {
+            if app.includes() {
+                "include range".into()
+            } else {
+                "exclude range".into()
+            }
+        }
+        Action::Range if app.videos.range().is_some() => "mark range".into(),
         Action::Exclude => match (app.marks.is_empty(), app.includes()) {
             (true, true) => "include".into(),
             (true, false) => short.into(),

@@ -60,7 +60,9 @@ pub(super) fn draw(app: &App, run: &RunSummary, area: Rect, buffer: &mut Buffer)
     }
     for export in &run.exports {
         let videos = text::plural(export.videos as u64, "video", "videos");
+        let excluded = (export.videos as u64).saturating_sub(run.counts.done as u64).min(run.counts.excluded as u64);
         let (lacks, role) = match (run.counts.done as u64).saturating_sub(export.videos as u64) {
+            0 if excluded > 0 => (format!(", {} of them excluded", text::count(excluded)), Role::Base),
             0 => (String::new(), Role::Base),
             1 => ("; lacks 1 that is done".into(), Role::Warn),
             more => (format!("; lacks {} that are done", text::count(more)), Role::Warn),
@@ -120,7 +122,10 @@ fn next_step(app: &App, run: &RunSummary) -> String {
         // A retry does not help. The new files are noticed and queued.
         _ if app.snapshot().is_some_and(run_end::only_corrupt_failed) => {
             let (videos, them) = if run.counts.failed == 1 { ("video", "it") } else { ("videos", "them") };
-            format!("download the corrupt {videos} again; {} shows {them}", key(Action::Problems))
+            match app.videos.filter().is_problems() {
+                true => format!("download the corrupt {videos} again"),
+                false => format!("download the corrupt {videos} again; {} shows {them}", key(Action::Problems)),
+            }
         }
         _ if run.counts.failed > 0 => {
             format!("{} shows the problems, {} retries the failed videos", key(Action::Problems), key(Action::RetryAll))

@@ -374,9 +374,6 @@ fn content(app: &App, row: &Row, column: TableColumn, running: Option<InProgress
             (None, Some(running)) if row.leaves => (format!("on {}, excluded when done", running.device), true),
             (None, Some(running)) if running.is_next => (format!("next on {}", running.device), true),
             (None, Some(running)) => (format!("on {}", running.device), true),
-            (None, None) if row.state == RowState::Excluded => {
-                (format!("{} includes it again", app.keymap.key_text(Action::Exclude)), true)
-            }
             (None, None) if row.has_feature && row.state != RowState::Done => ("has a feature already".into(), true),
             (None, None) => (String::new(), true),
         },

@@ -108,7 +108,7 @@ fn only_a_dataset_with_a_manifest_has_lists_of_missing_videos() {
         let FromEngine::Details { details, .. } = message else { panic!() };
         details.next_step.unwrap()
     };
-    let then = ". The new file is found by itself; f5 scans at once";
+    let then = ". A new file is noticed automatically; f5 scans now";
     assert_eq!(next(true), format!("download it again; m lists it with the missing videos{then}"));
     assert_eq!(next(false), format!("download it again{then}"));
 }

@@ -123,7 +123,7 @@ fn new_videos_appear_and_excluded_ones_are_not_extracted() {
     let mut screen = open(&bench, &[], 120, 40);
     screen.shows(" 2 videos: ");
     settled(&bench, "B/v_c.mp4", "ok", 0);
-    screen.shows("videos in the dataset folder: new B/v_c.mp4");
+    screen.shows("dataset folder: new B/v_c.mp4");
     screen.shows(" 3 videos: ");
     screen.press("/", "enter apply");
     screen.press("v_b", "1/1 ");

@@ -104,6 +104,7 @@ fn filters_look_at_name_state_and_reason() {
     let mut text = |text: &str| names(&mut table, Filter { text: text.into(), ..Filter::default() }, Sort::default());
     assert_eq!(text("a B/"), ["A b/v_1.mp4", "A b/v_2.mp4"]);
     assert_eq!(text("moov"), ["A b/v_2.mp4"]);
+    assert_eq!((text("moov v_2 a"), text("moov v_1")), (vec!["A b/v_2.mp4".to_owned()], vec![]), "every word");
     assert_eq!(text("QUEUED"), ["C/v_É.mp4"]);
     assert_eq!(text("é"), ["C/v_É.mp4"]);
     assert_eq!(text("nothing"), [] as [&str; 0]);

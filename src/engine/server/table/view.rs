@@ -45,7 +45,7 @@ impl Table {
         if !(accepted || open && !is_ignored) {
             return false;
         }
-        needle.is_empty() || self.says(id, state, needle)
+        needle.split_whitespace().all(|word| self.says(id, state, word))
     }
 
     /// Whether the name, the state, a finding or the reason contains this text.

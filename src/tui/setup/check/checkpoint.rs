@@ -12,7 +12,6 @@ use super::unreadable;
 use crate::config::Config;
 use crate::fetch::{self, Cache, promised_digest};
 use crate::tui::setup::{Values, Verdict};
-use crate::tui::text;
 
 /// `path`: the absolute path, if the value is a path.
 pub(super) fn check(values: &Values, path: &Path) -> Verdict {
@@ -39,10 +38,14 @@ fn address(url: &str) -> Verdict {
         Err(error) => Verdict::Wrong(error.to_string()),
         Ok(place) if place.is_file() => Verdict::Fine(format!("downloaded already: {}", place.display())),
         Ok(_) => Verdict::Warn(format!(
-            "needs internet: will be downloaded from {}",
-            text::short_address(&fetch::public(url))
+            "will be downloaded from {}; without internet, name a .pth file, or type seeded for a trial",
+            host(&fetch::public(url))
         )),
     }
+}
+
+fn host(address: &str) -> &str {
+    address.split_once("://").map_or(address, |(_, rest)| rest).split('/').next().unwrap_or_default()
 }
 
 fn file(path: &Path, recipe: &Recipe) -> Verdict {

@@ -143,8 +143,8 @@ fn checkpoint_verdicts() {
     let check = |typed| check(&folder, Field::Checkpoint, typed);
     says(check(""), Is::Warn, "scans and checks work");
     says(check("seeded"), Is::Warn, "the features are meaningless");
-    says(check("published"), Is::Warn, "needs internet: will be downloaded from ");
-    says(check("https://me:secret@example.org/x.pth"), Is::Warn, "from https://example.org/x.pth");
+    says(check("published"), Is::Warn, "will be downloaded from ");
+    says(check("https://me:secret@example.org/x.pth"), Is::Warn, "from example.org");
     says(check("https://example.org/"), Is::Wrong, "not the address of a file");
     says(check("ftp://example.org/x.pth"), Is::Wrong, "neither https:// nor http://");
     says(check("slowonly_20221013-15b93b10.pth"), Is::Fine, "published");
