@@ -170,7 +170,7 @@ impl Reporter for Text {
     fn exported(&self, session: &Session, exported: &Exported) {
         let Exported { outcomes, missed, stale } = exported;
         let Settings { json, verbosity, .. } = self.settings;
-        outcomes.iter().for_each(|outcome| commands::export::say(outcome, &session.layout, verbosity, json));
+        commands::export::say(outcomes, &session.layout, verbosity, json);
         if *missed > 0 {
             let are = if *missed == 1 { "is" } else { "are" };
             let next = match missed - stale {

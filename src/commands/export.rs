@@ -18,7 +18,7 @@ use crate::dataset::{features_without_video, shown};
 use crate::error::{Exit, ExitError};
 use crate::export::pickle;
 use crate::export::{self, ExportJob, ExportSpec, Outcome, dataset};
-use crate::format::{Axes, Format, RESULTS};
+use crate::format::{Axes, Format};
 use crate::out::{count, errln, outln};
 use crate::progress::Progress;
 
@@ -131,13 +131,16 @@ fn specs(args: &ExportArgs, recipe: &Recipe) -> anyhow::Result<Vec<ExportSpec>> 
     Ok(formats.iter().map(spec).collect())
 }
 
-/// Prints the result of the export at the end of a run; with `json`, only what goes to standard error.
-pub(crate) fn say(exported: &Outcome, layout: &Layout, verbosity: Verbosity, json: bool) {
-    if verbosity > Verbosity::Quiet && !json {
-        let videos = count(exported.videos, "video", "videos");
-        outln!("exported {videos} to {}", shown(&layout.exports().join(RESULTS)));
+/// Prints the results of the export at the end of a run; with `json`, only what goes to standard error.
+pub(crate) fn say(exported: &[Outcome], layout: &Layout, verbosity: Verbosity, json: bool) {
+    for outcome in exported.iter().filter(|_| verbosity > Verbosity::Quiet && !json) {
+        let videos = count(outcome.videos, "video", "videos");
+        outln!("exported {videos} to {}", shown(&outcome.spec.result(layout)));
     }
-    say_missing(&exported.missing, pickle::MISSING, verbosity);
+    // Most formats lack the same videos.
+    let mut lists: Vec<_> = exported.iter().map(|outcome| &outcome.missing).collect();
+    lists.dedup();
+    lists.into_iter().for_each(|missing| say_missing(missing, pickle::MISSING, verbosity));
 }
 
 fn say_outcome(outcome: &Outcome, verbosity: Verbosity) {

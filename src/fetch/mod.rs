@@ -307,8 +307,10 @@ impl Transfer<'_> {
                 0 => "starting again".to_owned(),
                 present => format!("resuming at {}", DecimalBytes(present)),
             };
-            progress.note(&format!("the download was interrupted ({why}); {next}"));
-            std::thread::sleep(policy.pause_after(idle, &why));
+            let pause = policy.pause_after(idle, &why);
+            let when = if pause.as_secs() > 0 { format!(" in {} s", pause.as_secs()) } else { String::new() };
+            progress.note(&format!("the download was interrupted ({why}); {next}{when}"));
+            std::thread::sleep(pause);
         }
     }
 

@@ -1,16 +1,24 @@
 //! Marks many rows. Rows that are not held here are requested page by page.
 
-use super::{Effect, videos};
+use super::Effect;
 use crate::protocol::row::{Row, RowState};
 use crate::protocol::words::Level;
 use crate::protocol::{MAX_ROWS, ToEngine};
+use crate::tui::action::Action;
 use crate::tui::app::{App, PendingRequest};
 use crate::tui::marks::{BulkMark, MAX_NAMED, MarkOperation};
 
-/// Marks the rows `from..to` of the current view.
-pub(super) fn begin(app: &mut App, from: usize, to: usize, operation: MarkOperation, effects: &mut Vec<Effect>) {
+/// Marks the rows `from..to` of the current view. Returns what is to be done with them now.
+pub(super) fn begin(
+    app: &mut App,
+    from: usize,
+    to: usize,
+    operation: MarkOperation,
+    effects: &mut Vec<Effect>,
+) -> Option<Action> {
     if to.saturating_sub(from) > MAX_NAMED {
-        return app.say(Level::Info, format!("at most {MAX_NAMED} videos can be marked one by one"));
+        app.say(Level::Info, format!("at most {MAX_NAMED} videos can be marked one by one"));
+        return None;
     }
     let here: Option<Vec<(String, RowState)>> =
         (from..to).map(|index| app.videos.row(index).map(|row| (row.video.clone(), row.state))).collect();
@@ -19,9 +27,12 @@ pub(super) fn begin(app: &mut App, from: usize, to: usize, operation: MarkOperat
     match here {
         Some(names) => {
             bulk_mark.names = names;
-            finish(app, bulk_mark, effects);
+            finish(app, bulk_mark)
         }
-        None => ask(app, bulk_mark, effects),
+        None => {
+            ask(app, bulk_mark, effects);
+            None
+        }
     }
 }
 
@@ -32,20 +43,21 @@ fn ask(app: &mut App, bulk_mark: BulkMark, effects: &mut Vec<Effect>) {
     app.ask(PendingRequest::BulkMark, |id| ToEngine::Query { id, filter, sort, offset, len }, effects);
 }
 
-/// Takes the answer to a request for rows.
-pub(super) fn rows(app: &mut App, total: usize, rows: Vec<Row>, effects: &mut Vec<Effect>) {
-    let Some(mut bulk_mark) = app.bulk_mark.take() else { return };
+/// Takes the answer to a request for rows. Returns what is to be done with the marked videos, when all are marked.
+pub(super) fn rows(app: &mut App, total: usize, rows: Vec<Row>, effects: &mut Vec<Effect>) -> Option<Action> {
+    let mut bulk_mark = app.bulk_mark.take()?;
     bulk_mark.next += rows.len();
     let none = rows.is_empty();
     bulk_mark.names.extend(rows.into_iter().map(|row| (row.video, row.state)));
     if none || bulk_mark.next >= bulk_mark.to.min(total) {
-        finish(app, bulk_mark, effects);
+        finish(app, bulk_mark)
     } else {
         ask(app, bulk_mark, effects);
+        None
     }
 }
 
-fn finish(app: &mut App, bulk_mark: BulkMark, effects: &mut Vec<Effect>) {
+fn finish(app: &mut App, bulk_mark: BulkMark) -> Option<Action> {
     let marked = match bulk_mark.operation {
         MarkOperation::Mark | MarkOperation::MarkAnd(_) => {
             bulk_mark.names.into_iter().try_for_each(|(video, state)| app.marks.add(&video, state))
@@ -55,8 +67,9 @@ fn finish(app: &mut App, bulk_mark: BulkMark, effects: &mut Vec<Effect>) {
     if let Err(reason) = marked {
         app.say(Level::Info, reason);
     }
-    if let MarkOperation::MarkAnd(action) = bulk_mark.operation {
-        videos::act(app, action, effects);
-    }
     app.touch(crate::tui::app::Dirty::Now);
+    match bulk_mark.operation {
+        MarkOperation::MarkAnd(action) => Some(action),
+        MarkOperation::Mark | MarkOperation::Invert => None,
+    }
 }

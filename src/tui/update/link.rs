@@ -1,6 +1,6 @@
 //! Handles events of the connection and messages from the engine.
 
-use super::{Effect, LinkEvent, bulk_mark, commands, details, preview, settings};
+use super::{Effect, LinkEvent, bulk_mark, commands, details, preview, settings, videos};
 use crate::protocol::event::{Event, Line};
 use crate::protocol::row::Finding;
 use crate::protocol::snapshot::{Phase, Snapshot};
@@ -81,7 +81,11 @@ fn message(app: &mut App, mut message: FromEngine, effects: &mut Vec<Effect>) {
                 app.videos.rows(generation, offset, total, rows);
                 app.touch(if waited_for { Dirty::Now } else { Dirty::Soon });
             }
-            Some(PendingRequest::BulkMark) => bulk_mark::rows(app, total, rows, effects),
+            Some(PendingRequest::BulkMark) => {
+                if let Some(action) = bulk_mark::rows(app, total, rows, effects) {
+                    videos::act(app, action, effects);
+                }
+            }
             _ => {}
         },
         FromEngine::Place { id, offset, total } => {

@@ -20,7 +20,10 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     if matches!(action, A::Retry | A::Exclude)
         && let Some((from, to)) = app.videos.finish_range()
     {
-        return bulk_mark::begin(app, from, to + 1, MarkOperation::MarkAnd(action), effects);
+        if let Some(action) = bulk_mark::begin(app, from, to + 1, MarkOperation::MarkAnd(action), effects) {
+            act(app, action, effects);
+        }
+        return;
     }
     match action {
         A::Mark => mark(app),
@@ -66,7 +69,7 @@ fn mark_all(app: &mut App, effects: &mut Vec<Effect>) {
     app.videos.end_range();
     match total > MAX_NAMED {
         true => app.marks.mark_all(app.videos.filter().clone(), total),
-        false => bulk_mark::begin(app, 0, total, MarkOperation::Mark, effects),
+        false => drop(bulk_mark::begin(app, 0, total, MarkOperation::Mark, effects)),
     }
 }
 

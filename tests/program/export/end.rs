@@ -24,7 +24,12 @@ fn last(bench: &Bench) -> Value {
 fn an_unreadable_folder_takes_no_video_out_of_an_export() {
     let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("B/v_2.mp4", "ok")]);
     bench.configure("[export]\nlive = [\"npy\", \"csv\"]\n");
-    assert_eq!(bench.run(&["--batch"]).code, 0);
+    let ran = bench.run(&["--batch"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for result in ["result.pkl", "npy", "csv"] {
+        let line = format!("exported 2 videos to {}\n", bench.export(result).display());
+        assert_eq!(ran.stdout.matches(&line).count(), 1, "{ran:?}");
+    }
     let files = ["result.pkl", "hacs_data.txt", "npy/v_2.npy", "csv/v_2.csv", "csv/dataset.json"];
     let bytes = || files.map(|name| fs::read(bench.export(name)).unwrap());
     let before = (bytes(), fs::read(bench.path("out/hacs_data.txt")).unwrap());
