@@ -10,11 +10,16 @@ use super::page::Page;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
-pub(super) fn write(page: &mut Page, attempts: &[Attempt], zone: &TimeZone) {
+/// `is_earlier`: they were made with an earlier version of the file.
+pub(super) fn write(page: &mut Page, attempts: &[Attempt], is_earlier: bool, zone: &TimeZone) {
     if attempts.is_empty() {
         return;
     }
     page.gap();
+    if is_earlier {
+        let dim = page.theme.style(Role::Dim);
+        page.pieces("", [("with an earlier version of the file:".to_owned(), dim)]);
+    }
     for (number, attempt) in attempts.iter().enumerate() {
         one(page, number, attempt, zone);
     }

@@ -211,7 +211,7 @@ impl DetailsView {
     fn error_text(&self) -> String {
         let reason = self.details.row.reason.iter().map(|reason| format!("{}: {reason}\n", self.video()));
         let mut page = Page::new(Theme::default(), TEXT_WIDTH);
-        attempts::write(&mut page, &self.details.attempts, &self.zone);
+        attempts::write(&mut page, &self.details.attempts, self.details.row.attempts == 0, &self.zone);
         reason.collect::<String>() + &page.text_only()
     }
 
@@ -332,7 +332,7 @@ impl DetailsView {
     }
 
     fn write_history(&self, page: &mut Page) {
-        attempts::write(page, &self.details.attempts, &self.zone);
+        attempts::write(page, &self.details.attempts, self.details.row.attempts == 0, &self.zone);
         timelines::write(page, &self.details);
     }
 

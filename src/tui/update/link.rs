@@ -193,7 +193,7 @@ fn snapshot(app: &mut App, snapshot: Snapshot, effects: &mut Vec<Effect>) {
         app.saw_end = true;
         announce_end(app, effects);
     }
-    if was_over {
+    if was_over && app.greeting.is_none() {
         tell_last_run(app);
     }
     let is_idle = matches!(app.phase(), Some(Phase::Waiting | Phase::Idle));

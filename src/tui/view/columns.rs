@@ -101,9 +101,12 @@ pub(crate) fn fit(room: usize, class: ClassColumn, widest: Widest) -> Vec<(Table
     columns.retain(|column| *column != Class || class != ClassColumn::Useless);
     let needs =
         |columns: &[TableColumn]| columns.iter().map(|column| column.width() + 1).sum::<usize>().saturating_sub(1);
+    // Names that lack a few columns come before other columns.
+    let lacking = Some(widest.file.saturating_sub(Video.width())).filter(|lacking| *lacking <= FEW).unwrap_or_default();
     let last = (class == ClassColumn::Sorted).then_some(Class);
     for dropped in DROP_ORDER.into_iter().filter(|column| Some(*column) != last).chain(last) {
-        if needs(&columns) <= room {
+        let is_optional = [Codec, Size, Picture, Class].contains(&dropped);
+        if needs(&columns) + if is_optional { lacking } else { 0 } <= room {
             break;
         }
         columns.retain(|column| *column != dropped);
@@ -189,6 +192,8 @@ mod tests {
         }
         let names = Widest { file: 22, ..LONG };
         assert_eq!(widths(78, names)[0], 22, "a longer extension is visible at 80 columns too");
+        let of_a_class = fit(78, ClassColumn::Useless, names);
+        assert!(of_a_class.contains(&(TableColumn::Video, 22)), "also where the class is not: {of_a_class:?}");
         let all = widths(200, LONG);
         assert!(all[2] > all[0] && all[0] > 30, "the reason gets most, and the names enough: {all:?}");
     }

@@ -113,7 +113,9 @@ fn name(theme: &Theme, device: &DeviceState, room: usize) -> (String, Role) {
     let next = if others.iter().all(InFlight::is_next) { " next" } else { "" };
     let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
     let long = format!("{file}{more}{}", if more.is_empty() { "" } else { next });
-    let short = text::truncate(&file, room.saturating_sub(text::width(&more)), theme.ellipsis());
+    // The end of a name tells videos of a class apart.
+    let stem = file.rsplit_once('.').map_or(&*file, |(stem, _)| stem);
+    let short = text::truncate_start(stem, room.saturating_sub(text::width(&more)), theme.ellipsis());
     (if text::width(&long) <= room { long } else { format!("{short}{more}") }, Role::Base)
 }
 
