@@ -9,6 +9,7 @@
 //! | `nomemory` | aborts as a program that reaches its memory limit |
 //! | `garbage`, `partial` | writes an invalid line, half a line |
 //! | `mute` | writes the file and crashes before it reports it |
+//! | `rot` | writes a feature file with a changed bit, as a faulty disk |
 //! | `nowrite` | reports success without a file |
 //! | `fail KIND` | reports a failure |
 //! | `once` | before one of these: misbehaves the first time only |
@@ -75,7 +76,7 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     // A marker file beside the output records that `once` has happened.
     let mark = feature.with_extension("once");
     let mut once = false;
-    let (mut nowrite, mut mute) = (false, false);
+    let (mut nowrite, mut mute, mut rot) = (false, false, false);
     while let Some(word) = words.next() {
         let skip = once && mark.exists();
         let first_time = || {
@@ -104,6 +105,10 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
                 }
             }
             _ if skip => {}
+            "rot" => {
+                first_time();
+                rot = true;
+            }
             "crash" => {
                 first_time();
                 eprintln!("about to crash");
@@ -147,6 +152,11 @@ fn extract(init: &Init, job: JobId, video: VideoName, path: &Path, feature: &Pat
     if !nowrite && let Err(error) = write(init, video, source, feature) {
         let failure = Failure::from_error(ErrorKind::of_write(&error), &error);
         return say(&FromWorker::Failed { job, failure, source: Some(source) });
+    }
+    if rot {
+        let mut bytes = fs::read(feature).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(feature, bytes).unwrap();
     }
     if mute {
         std::process::abort();

@@ -168,14 +168,15 @@ impl Reporter for Text {
     }
 
     fn exported(&self, session: &Session, exported: &Exported) {
-        let Exported { outcomes, missed, stale } = exported;
+        let Exported { outcomes, missed, stale, again } = exported;
         let Settings { json, verbosity, .. } = self.settings;
         commands::export::say(outcomes, &session.layout, verbosity, json);
         if *missed > 0 {
             let are = if *missed == 1 { "is" } else { "are" };
-            let next = match missed - stale {
-                0 => "extract the changed videos again with --redo-stale",
-                _ if *stale == 0 => "extracting damaged and missing features again",
+            let next = match (again, stale) {
+                (0, 0) => "check the disk of the output folder",
+                (0, _) => "extract the changed videos again with --redo-stale",
+                (_, 0) => "extracting damaged and missing features again",
                 _ => "extracting damaged and missing features again; --redo-stale extracts the changed videos again",
             };
             errln!("{} with a feature {are} missing from the export; {next}", out::count(*missed, "video", "videos"));

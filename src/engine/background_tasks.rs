@@ -95,6 +95,8 @@ pub(crate) struct Exported {
     pub missed: usize,
     /// The number of those that have changed since.
     pub stale: usize,
+    /// The number of those that are extracted again now.
+    pub again: usize,
 }
 
 /// Cancels an export.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::claims::passed_on;
 use super::{
     ClientRequest, Engine, Event, ExportSummary, Format, Incoming, Phase, PublishedEvent, Reply, Request, Status,
-    StoredResult, TaskResult, VideoFile,
+    TaskResult, VideoFile,
 };
 use crate::dataset::scan::as_they_are;
 use crate::dataset::shown_bytes;
@@ -290,12 +290,16 @@ impl Engine {
                 self.show();
             }
             TaskResult::Missed { found, outcomes, reply } => {
-                let (missed, stale) =
-                    (found.len(), found.iter().filter(|(_, found)| *found == StoredResult::Stale).count());
+                let ids: Vec<VideoId> = found.iter().map(|(id, _)| *id).collect();
                 for (id, found) in found {
                     self.take(Incoming::Missed(id, found));
                 }
-                reply.map(|reply| reply.send(Ok(Exported { outcomes, missed, stale })));
+                let now = |of: fn(&Status) -> bool| {
+                    ids.iter().filter(|id| self.state.videos.get(**id).is_some_and(|video| of(&video.status))).count()
+                };
+                let stale = now(|status| *status == Status::Stale);
+                let again = now(|status| matches!(status, Status::Queued | Status::Running(_)));
+                reply.map(|reply| reply.send(Ok(Exported { outcomes, missed: ids.len(), stale, again })));
             }
         }
     }

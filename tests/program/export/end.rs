@@ -113,6 +113,21 @@ fn the_next_step_after_an_export_without_changed_videos_extracts_them() {
 }
 
 #[test]
+fn a_disk_that_damages_features_causes_no_endless_run() {
+    for (script, code, exported) in [("once rot", 0, 2), ("rot", 3, 1)] {
+        let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", script)]);
+        let ran = bench.run(&["--batch", "--devices", "cpu"]);
+        assert_eq!(ran.code, code, "{script}: {ran:?}");
+        let again = "missing from the export; extracting damaged and missing features again";
+        assert_eq!(ran.stderr.matches(again).count(), 1, "{script}: {ran:?}");
+        let is_repeated = ran.stderr.contains("missing from the export; check the disk of the output folder");
+        assert_eq!(is_repeated, code == 3, "{script}: {ran:?}");
+        let list = fs::read_to_string(bench.export("hacs_data.txt")).unwrap();
+        assert_eq!(list.lines().count(), exported, "{script}");
+    }
+}
+
+#[test]
 fn two_engines_extract_a_damaged_feature_again_and_export_it() {
     let names: Vec<String> = (0..6).map(|i| format!("A/v_{i}.mp4")).collect();
     let bench = Bench::new(&names.iter().map(|name| (name.as_str(), "until go")).collect::<Vec<_>>());
