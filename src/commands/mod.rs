@@ -44,7 +44,7 @@ fn check_readable(scan: &Scan, settings: &Settings) -> Result<(), ExitError> {
     match scan.unreadable(&settings.out) {
         None => Ok(()),
         Some(Refused { shown, reason }) => {
-            let message = format!("cannot tell which videos are missing: {shown} {reason}, then run it again");
+            let message = format!("cannot tell which videos are missing: {shown}: {reason}, then run it again");
             Err(ExitError::new(Exit::Internal, message))
         }
     }

@@ -253,7 +253,7 @@ impl TaskContext {
         let manifest = Manifest::read(path, &self.prefix)?;
         let scan = scan(&self.root, &self.scan)?;
         if let Some(Refused { shown, reason }) = scan.unreadable(self.layout.out()) {
-            bail!("cannot tell which videos are missing: {shown} {reason}");
+            bail!("cannot tell which videos are missing: {shown}: {reason}");
         }
         let cache = Cache::open(&self.cache, &scan.videos, false)?;
         let known = |file: &VideoFile| Some((file.name.clone(), cache.known(file, Level::Quick)?.clone()));

@@ -50,7 +50,7 @@ impl OtherFiles {
             refused: refused.collect(),
             ignored: ignored.chain(scan.ignored_names.iter().map(|shown| file(shown, other(shown)))).collect(),
             ignored_count: scan.incomplete.len() + scan.ignored,
-            unreadable: scan.unreadable(out).map(|refused| format!("{} {}", refused.shown, refused.reason)),
+            unreadable: scan.unreadable(out).map(|refused| format!("{}: {}", refused.shown, refused.reason)),
         }
     }
 

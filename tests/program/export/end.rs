@@ -42,7 +42,7 @@ fn an_unreadable_folder_takes_no_video_out_of_an_export() {
         let ran = bench.run(arguments);
         assert_eq!(ran.code, 3, "{ran:?}");
         let why =
-            "nothing was exported, because videos may be missing: B cannot be read (Too many levels of symbolic links";
+            "nothing was exported, because videos may be missing: B: cannot be read (Too many levels of symbolic links";
         assert!(ran.stderr.contains(why), "{ran:?}");
         assert!(!ran.stderr.contains("not in the dataset folder"), "{ran:?}");
         assert!(before == (bytes(), fs::read(bench.path("out/hacs_data.txt")).unwrap()), "the results have changed");
