@@ -7,7 +7,24 @@ dir=$(mkdir -p "$1" && cd "$1" && pwd)
 nodes=${2:-2}
 user=$(id -un)
 host=$(hostname -s)
-port=$((20000 + RANDOM % 20000))
+PATH=$PATH:/usr/sbin
+
+# Ports of outgoing connections begin at 32768.
+free_ports() {
+  local port
+  while port=$((20000 + RANDOM % 12000)); do
+    for i in $(seq 0 "$nodes"); do
+      if (exec 3<> "/dev/tcp/127.0.0.1/$((port + i))") 2>/dev/null; then continue 2; fi
+    done
+    echo "$port"
+    return
+  done
+}
+
+# Writes the configuration with free ports and starts the daemons.
+start() {
+local port
+port=$(free_ports)
 mkdir -p "$dir"/{ctld,log}
 cat > "$dir/slurm.conf" <<CONF
 ClusterName=test
@@ -50,7 +67,6 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=
 PartitionName=low Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1
 CONF
 export SLURM_CONF=$dir/slurm.conf
-PATH=$PATH:/usr/sbin
 slurmctld -D > "$dir/log/ctld.console" 2>&1 &
 echo $! > "$dir/pids"
 for i in $(seq "$nodes"); do
@@ -58,13 +74,26 @@ for i in $(seq "$nodes"); do
   slurmd -D -N "n$i" > "$dir/log/n$i.console" 2>&1 &
   echo $! >> "$dir/pids"
 done
-for _ in $(seq 300); do
-  if [ "$(sinfo -h -t idle -o %D 2>/dev/null)" = "$nodes" ]; then
+}
+
+all_run() {
+  local pid
+  for pid in $(cat "$dir/pids"); do kill -0 "$pid" 2>/dev/null || return; done
+}
+
+start
+while [ $SECONDS -lt 60 ]; do
+  # Another program may have taken a port meanwhile.
+  if ! all_run; then
+    xargs kill -9 < "$dir/pids" 2>/dev/null || true
+    start
+  fi
+  if [ "$(timeout 5 sinfo -h -t idle -o %D 2>/dev/null)" = "$nodes" ]; then
     echo "$SLURM_CONF"
     exit
   fi
   sleep 0.1
 done
-echo "Slurm did not start within 30 s:" >&2
+echo "Slurm did not start within 60 s:" >&2
 tail -n 3 "$dir"/log/*.console >&2
 exit 1
