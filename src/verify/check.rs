@@ -12,6 +12,7 @@ use super::against::{Reference, ReferenceItem};
 use super::compare::compare;
 use super::{Compared, Kind, Problem, Target, VerifyJob, rows};
 use crate::error::line_of;
+use crate::out::count;
 
 /// The result for one feature.
 #[derive(Debug)]
@@ -140,6 +141,13 @@ fn against(job: &VerifyJob<'_>, feature: &Feature, theirs: Result<Matrix, String
     let fits = |output: &&Output| theirs.shape.contains(&job.recipe.columns(**output));
     let output = job.recipe.outputs.iter().find(fits).or(job.recipe.outputs.first());
     let Some(ours) = output.and_then(|output| feature.tensors.get(output.name())) else { return };
+    let odd = |matrix: &Matrix| matrix.data.iter().filter(|value| !value.is_finite()).count();
+    // The reference is at fault then, and not the feature.
+    if let (0, 1..) = (odd(ours), odd(&theirs)) {
+        let values = count(odd(&theirs), "value", "values");
+        let why = format!("it cannot be compared: the reference contains NaN or infinities ({values}); check it");
+        return checked.find(Kind::NotCompared, why);
+    }
     match compare(ours, &theirs) {
         Ok(difference) => {
             if !job.tolerance.allows(&difference) {
