@@ -23,7 +23,7 @@ pub struct FailureFile {
     pub video: VideoName,
     /// The video file at the last attempt; `None` when it was missing.
     pub source: Option<SourceStamp>,
-    /// The [`crate::digest::sampled`] digest of a corrupt file, which recognises the same content in another download.
+    /// What identifies the content of a corrupt file ([`crate::digest::of_corrupt`]), also in another download.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// Oldest first; never empty.
