@@ -1,4 +1,4 @@
-//! `--against` a folder that has one file for two videos of the same file name.
+//! `--against` references that are at fault: one file for two videos of the same file name, and NaN.
 
 use std::fs;
 
@@ -30,4 +30,21 @@ fn a_file_of_two_videos_is_compared_with_neither() {
     fs::rename(theirs.join("v_1.csv"), theirs.join("B/v_1.csv")).unwrap();
     set.run(&["verify", "--against", theirs.to_str().unwrap()]).expect(3, &["compared 3 features"]);
     assert_eq!(retry(&set), ["B/v_1.mp4"]);
+}
+
+#[test]
+fn a_reference_that_is_no_number_is_at_fault_and_not_the_feature() {
+    let set = Set::of(&super::VIDEOS);
+    set.run(&["export", "--format", "npy"]).expect(0, &[]);
+    let file = set.exported("npy/v 3.npy");
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&file, bytes).unwrap();
+    let ran = set.run(&["verify", "--against", set.exported("npy").to_str().unwrap()]).expect(3, &["1 wrong"]);
+    let says =
+        "wrong, not-compared: B c/v 3.mkv: it cannot be compared: the reference contains NaN or infinities (1 value)";
+    assert!(ran.err.contains(says), "{ran:?}");
+    let retried = fs::read_to_string(set.exported("verify/retry.txt")).unwrap_or_default();
+    assert_eq!(retried, "", "the feature may be right");
 }
