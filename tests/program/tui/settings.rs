@@ -3,8 +3,15 @@
 use std::fs;
 
 use super::bench::{CONFIG, DOWN, ESC, bench, borrowed, gone, open, slow};
-use super::kill_engine;
+use super::{Screen, kill_engine};
 use crate::support::wait_for;
+
+/// Closes the card and looks for a line in the whole log: the end of a run moves it out of a small one.
+fn log_shows(screen: &mut Screen, line: &str) {
+    screen.send(ESC);
+    screen.shows_no("Run finished");
+    screen.press("5z", line);
+}
 
 #[test]
 fn from_missing_weights_through_the_settings_to_a_run() {
@@ -99,7 +106,7 @@ fn another_window_keeps_the_engine_and_the_message_says_so() {
     assert_eq!(other.ends(), 0);
     // The next run uses them.
     screen.press("s", "Run finished");
-    screen.shows("new settings in use: devices");
+    log_shows(&mut screen, "new settings in use: devices");
     screen.send("qq");
     assert_eq!(screen.ends(), 0);
     gone(&bench);
@@ -171,7 +178,7 @@ fn weights_are_chosen_in_a_menu_and_features_of_others_are_counted() {
     let menu = screen.press("s", "Extraction needs weights");
     assert!(!menu.contains("--checkpoint") && !menu.contains("wget"), "{menu}");
     screen.press("t", "Run finished");
-    screen.shows("1 feature of older");
+    log_shows(&mut screen, "1 feature of older");
     assert_eq!(fs::read_to_string(bench.path("config.toml")).unwrap(), CONFIG);
     screen.send("qq");
     assert_eq!(screen.ends(), 0);
