@@ -31,7 +31,7 @@ pub enum ModelError {
     )]
     NoCheckpoint,
     /// The module cannot be read.
-    #[error("failed to read the module {path}", path = path.display())]
+    #[error("failed to read the module {path}; correct `module` in the recipe, or name the file with --checkpoint", path = path.display())]
     Module {
         /// The file.
         path: PathBuf,

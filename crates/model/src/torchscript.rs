@@ -17,7 +17,7 @@ use crate::rows::Rows;
 /// Loads the module of a recipe. `file` replaces the path in the recipe.
 ///
 /// # Errors
-/// When the file is unreadable or not the pinned one, it fails for a clip, memory runs out, or libtorch fails.
+/// When the file is unreadable or not the pinned one, it fails for a clip or returns NaN, memory runs out, or libtorch fails.
 pub(crate) fn load(
     model: &TorchScript,
     file: Option<(&Path, &str)>,
@@ -33,7 +33,9 @@ pub(crate) fn load(
     }
     // Otherwise the first calls run other kernels than later ones, and the last digits differ.
     tch::jit::f_set_graph_executor_optimize(false)?;
-    let mut module = CModule::load_data_on_device(&mut bytes.as_slice(), setup.device)?;
+    let module = CModule::load_data_on_device(&mut bytes.as_slice(), setup.device);
+    let mut module =
+        module.map_err(|error| blamed(&path, "cannot be loaded; save it with torch.jit.save", error.into()))?;
     module.f_set_eval()?;
     let kind = device::kind(setup.precision);
     if kind != Kind::Float {
@@ -59,20 +61,36 @@ struct Module {
 }
 
 impl Module {
-    /// Runs a black clip, so that a module that fails for every clip fails here, and not with each video.
+    /// Runs a clip, so that a module that fails for every clip fails here, and not with each video.
     fn try_clip(&self) -> Result<(), ModelError> {
         let bytes = self.length * self.input.frame_bytes() as i64;
-        let black = Tensor::f_zeros([bytes], (Kind::Uint8, self.input.device()))?;
-        let rows = self.frames(&black).and_then(|frames| self.clips(frames));
-        rows.map(drop).map_err(|error| match (error.kind(), &error) {
+        // All pixels differ: a module may divide by their variance.
+        let pixels = Tensor::f_arange(bytes, (Kind::Int64, self.input.device()))?.f_remainder(251)?;
+        let rows = self.frames(&pixels.f_to_kind(Kind::Uint8)?).and_then(|frames| self.clips(frames));
+        let rows = rows.map_err(|error| blamed(&self.path, "fails for a test clip", error))?;
+        if rows.pooled.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            let problem =
+                "returns numbers that are not finite for a test clip; it is damaged, or the precision is too low";
+            return Err(self.wrong(problem.into()));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, problem: String) -> ModelError {
+        ModelError::WrongModule { path: self.path.clone(), problem }
+    }
+}
+
+/// Blames the module for an error of libtorch, unless a device or a lack of memory is its cause.
+fn blamed(path: &Path, problem: &str, error: ModelError) -> ModelError {
+    match (error.kind(), &error) {
+        (ErrorKind::Internal, ModelError::Torch(torch)) => {
             // The cause comes last, after the stack of the module.
-            (ErrorKind::Internal, ModelError::Torch(torch)) => {
-                let text = torch.to_string();
-                let cause = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim();
-                ModelError::WrongModule { path: self.path.clone(), problem: format!("fails for a black clip: {cause}") }
-            }
-            _ => error,
-        })
+            let text = torch.to_string();
+            let cause = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+            ModelError::WrongModule { path: path.to_owned(), problem: format!("{problem}: {cause}") }
+        }
+        _ => error,
     }
 }
 
@@ -100,7 +118,7 @@ impl Backbone for Module {
         if pooled.size() != expected {
             let (found, given) = (pooled.size(), clips.size());
             let problem = format!("returns {found:?} for {given:?}, and the recipe says {expected:?}");
-            return Err(ModelError::WrongModule { path: self.path.clone(), problem });
+            return Err(self.wrong(problem));
         }
         Ok(Rows { pooled, logits: None })
     }

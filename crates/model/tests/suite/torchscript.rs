@@ -95,6 +95,27 @@ fn a_module_that_fails_for_every_clip_is_not_loaded() {
     // Its convolution needs two frames.
     short.sampling = Sampling::windows(3, 1, 1);
     let found = error(short);
-    assert!(found.contains("small.pt fails for a black clip: "), "{found}");
+    assert!(found.contains("small.pt fails for a test clip: "), "{found}");
     assert!(found.contains("size"), "{found}");
+}
+
+#[test]
+fn a_file_that_is_no_module_and_a_module_that_returns_nan_are_named() {
+    let (folder, path) = saved();
+    let error = |recipe: &Recipe| load(recipe, Some((&path, "")), Device::Cpu, Choice::Direct).err().unwrap();
+    let mut forward = |inputs: &[Tensor]| {
+        let mean = inputs[0].mean_dim([2_i64, 3, 4].as_slice(), false, Kind::Float);
+        vec![(mean - 1000.0).log()]
+    };
+    let example = [Tensor::zeros([1, 3, 4, SIDE, SIDE], (Kind::Float, Device::Cpu))];
+    CModule::create_by_tracing("Nan", "forward", &example, &mut forward).unwrap().save(&path).unwrap();
+    let found = error(&recipe(&path, 3)).to_string();
+    assert!(found.contains("small.pt returns numbers that are not finite for a test clip"), "{found}");
+    std::fs::write(&path, "no module").unwrap();
+    let found = error(&recipe(&path, 3)).to_string();
+    assert!(found.contains("small.pt cannot be loaded; save it with torch.jit.save: "), "{found}");
+    let gone = recipe(&path, 3);
+    drop(folder);
+    let found = error(&gone).to_string();
+    assert!(found.contains("small.pt; correct `module` in the recipe, or name the file with --checkpoint"), "{found}");
 }
