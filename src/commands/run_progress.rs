@@ -131,9 +131,10 @@ pub(crate) fn status(snapshot: &Snapshot) -> String {
     if snapshot.phase == Phase::Waiting {
         return format!("no run is active: {text}");
     }
-    let loading = snapshot.devices.iter().all(|device| device.status == "starting");
+    let loading = !snapshot.devices.is_empty() && snapshot.devices.iter().all(|device| device.status == "starting");
     match snapshot.phase {
         Phase::Running if loading => text.push_str(", loading the model"),
+        Phase::Running if !reason.is_empty() => text.push_str(&format!(", {reason}")),
         Phase::Starting | Phase::Running | Phase::Waiting => {}
         Phase::Paused => text.push_str(", paused"),
         Phase::Held => text.push_str(&format!(", waiting: {reason}")),
@@ -166,6 +167,9 @@ mod tests {
         assert_eq!(at(Phase::Waiting, counts), format!("no run is active: {all}"));
         assert_eq!(at(Phase::Idle, counts), format!("{all}; the run took 1 m 17 s"));
         assert_eq!(at(Phase::Paused, counts), format!("{all}, paused"));
+        let reason = Some("waiting for other engines".into());
+        let waits = Snapshot { phase: Phase::Running, reason, counts, ..Snapshot::default() };
+        assert_eq!(status(&waits), format!("{all}, waiting for other engines"));
         let running =
             Snapshot { clips_per_s: Some(3.4), eta_s: Some(725), phase: Phase::Paused, ..Snapshot::default() };
         let counts = Counts { done: 59, queued: 8, running: 2, ..counts };

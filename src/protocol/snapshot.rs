@@ -56,7 +56,7 @@ pub struct Snapshot {
     pub revision: u64,
     /// The phase of the engine.
     pub phase: Phase,
-    /// Why the run is held or ending without a request, or what a starting engine is doing.
+    /// Why the run is held or ending without a request, what a starting engine is doing, or that a run waits for other engines.
     pub reason: Option<String>,
     /// The exit code of the run, once it and its export are over.
     pub ended: Option<u8>,

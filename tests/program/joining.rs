@@ -262,7 +262,7 @@ fn an_order_reaches_all_engines() {
 }
 
 #[test]
-fn an_engine_that_is_not_paused_says_that_others_get_the_order() {
+fn an_engine_joins_a_paused_run_paused_and_passes_orders_on_when_it_is_not() {
     let bench = bench(40, "until go");
     let first = engine(&bench);
     wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
@@ -284,7 +284,14 @@ fn an_engine_that_is_not_paused_says_that_others_get_the_order() {
         line
     };
     ask(json!({"type": "hello", "version": reeldeck::internals::protocol::VERSION, "tool": "test"}));
+    wait_for("both are paused", || {
+        let status: Value = serde_json::from_str(&bench.run(&["status", "--json"]).stdout).unwrap();
+        let runs = status["runs"].as_array().unwrap();
+        runs.iter().filter(|run| run["snapshot"]["phase"] == "paused").count() == 2
+    });
     let answer = ask(json!({"type": "command", "id": 1, "command": {"name": "resume"}}));
+    assert!(answer.contains("resumed"), "{answer}");
+    let answer = ask(json!({"type": "command", "id": 2, "command": {"name": "resume"}}));
     assert!(answer.contains("this engine is not paused; passed on to 1 engine"), "{answer}");
     fs::write(bench.path("go"), "").unwrap();
     for engine in [first, second] {

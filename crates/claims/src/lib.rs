@@ -25,5 +25,8 @@ pub const BUCKETS: usize = 4096;
 /// An engine that has not changed its heartbeat for this long counts as dead, in milliseconds of the observer's clock.
 pub const LEASE: u64 = 90_000;
 
+/// An engine that has not changed its heartbeat for this long may be dead, in the same unit.
+pub const SILENT: u64 = LEASE / 3;
+
 /// The time between two heartbeats, and between two listings of the folder, if there are few engines, in milliseconds.
 pub const BEAT: u64 = 10_000;

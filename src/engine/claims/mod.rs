@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 use std::time::Instant;
 
-use reeldeck_claims::{BEAT, Claimer, DiskFolder, Item, Load, Settled, Turn};
+use reeldeck_claims::{BEAT, Claimer, DiskFolder, Item, LEASE, Load, SILENT, Settled, Turn};
 use reeldeck_common::clock;
 use reeldeck_common::error::Failure;
 use reeldeck_common::layout::Layout;
@@ -53,6 +53,8 @@ pub(crate) enum ClaimsRequest {
     TurnOver(Option<bool>),
     /// Passes an order on to the other engines, with the time when this one got it.
     Order(Order, Asked),
+    /// The engine was paused or resumed: write a heartbeat, so that engines that join see it.
+    Beat,
     /// Give all claims back.
     Leave(oneshot::Sender<()>),
 }
@@ -84,10 +86,39 @@ pub(crate) enum ClaimsEvent {
     Others(usize),
     /// So many other engines take part in the run of this one.
     Partners(usize),
+    /// Whether this engine waits for others.
+    Waits(Wait),
     /// Another engine has ended a run.
     RunEnded,
     /// Another engine reads other copies of the videos; with what to do.
     OtherCopies(String),
+}
+
+/// Whether an engine waits for the videos of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It has videos, or none are left.
+    #[default]
+    No,
+    /// Other engines have all that are left.
+    Others,
+    /// The same, and this one of them may be dead.
+    Silent(String),
+}
+
+impl Wait {
+    /// What the run waits for, for people.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match self {
+            Self::No => None,
+            Self::Others => Some("waiting for other engines, which have the remaining videos".into()),
+            Self::Silent(engine) => Some(format!(
+                "waiting for {engine}, whose last heartbeat is more than {} s old; after {} s, its videos are extracted here",
+                SILENT / 1000,
+                LEASE / 1000
+            )),
+        }
+    }
 }
 
 /// The engine's handle on its claims. The thread ends with the last one.
@@ -163,6 +194,7 @@ pub(crate) fn start(
         joined: false,
         others: 0,
         partners: 0,
+        wait: Wait::No,
         last_run,
         began,
         next_beat: 0,

@@ -11,12 +11,13 @@ use tokio::sync::mpsc as tokio_mpsc;
 
 use super::copies::{self, Copies};
 use super::folder::OutputFolder;
-use super::{ClaimsContext, ClaimsEvent, ClaimsRequest, Stage, item, status};
+use super::{ClaimsContext, ClaimsEvent, ClaimsRequest, Stage, Wait, item, status};
 use crate::dataset::shown;
 use crate::engine::crash_recovery;
-use crate::engine::orders::Orders;
+use crate::engine::orders::{Order, Orders};
 use crate::engine::state::{Status, VideoId};
 use crate::out::errln;
+use crate::protocol::snapshot::Phase;
 use crate::protocol::{holder, last_run};
 
 /// The time before a file operation that failed is tried again.
@@ -39,6 +40,8 @@ pub(super) struct Thread {
     pub(super) others: usize,
     /// The other engines in the run of this one, as the engine knows it.
     pub(super) partners: usize,
+    /// Whether this engine waits for others, as it knows it.
+    pub(super) wait: Wait,
     /// The last run whose results it has looked for.
     pub(super) last_run: Option<(u64, i64, i64, u64)>,
     pub(super) began: Instant,
@@ -98,6 +101,7 @@ impl Thread {
         let (changes, result) = self.claimer.step(&mut self.folder, now, self.load);
         changes.into_iter().for_each(|change| self.tell(change));
         self.tell_of_partners();
+        self.tell_of_wait(now);
         if !self.joined {
             return Duration::from_millis(self.next_beat - now);
         }
@@ -159,6 +163,27 @@ impl Thread {
         }
     }
 
+    /// Tells the engine whether it waits for others.
+    fn tell_of_wait(&mut self, now: u64) {
+        let wait = match self.claimer.silent(now) {
+            Some(engine) => Wait::Silent(engine.to_owned()),
+            None if self.claimer.is_idle() => Wait::Others,
+            None => Wait::No,
+        };
+        if self.wait == wait {
+            return;
+        }
+        self.wait = wait.clone();
+        let _ = self.news.send(ClaimsEvent::Waits(match wait {
+            Wait::Silent(engine) => {
+                let seen = holder::holders(&self.folder.context.layout.private()).unwrap_or_default();
+                let holder = seen.into_iter().filter_map(|seen| seen.holder).find(|holder| holder.id == engine);
+                Wait::Silent(holder.map_or(engine, |holder| format!("the engine on {}", printable(&holder.host))))
+            }
+            wait => wait,
+        }));
+    }
+
     /// Tells an engine that takes no part how many others do.
     fn tell_of_others(&mut self) {
         let mut others = 0;
@@ -176,6 +201,17 @@ impl Thread {
         if others != before {
             let _ = self.news.send(ClaimsEvent::Others(others));
         }
+    }
+
+    /// Whether the other engines of the run are paused, as far as their heartbeats say.
+    fn is_paused_elsewhere(&self) -> bool {
+        let ClaimsContext { layout, .. } = &self.folder.context;
+        let seen = holder::holders(&layout.private()).unwrap_or_default();
+        let others = seen.into_iter().filter(|seen| seen.held).filter_map(|seen| seen.holder);
+        let reports = others.filter(|holder| holder.id != self.me).filter_map(|holder| holder.report);
+        let phases: Vec<Phase> =
+            reports.filter(|report| report.set == layout.set()).map(|report| report.phase).collect();
+        phases.contains(&Phase::Paused) && !phases.contains(&Phase::Running)
     }
 
     fn tell(&self, change: Change) {
@@ -206,7 +242,15 @@ impl Thread {
 
     fn take(&mut self, request: ClaimsRequest) {
         match request {
-            ClaimsRequest::Join => self.joined = true,
+            ClaimsRequest::Join => {
+                self.joined = true;
+                if self.is_paused_elsewhere() {
+                    tracing::info!("the other engines of this run are paused; `reeldeck resume` resumes all of them");
+                    let _ = self.news.send(ClaimsEvent::Order(Order::Pause));
+                }
+            }
+            // The next one is due soon.
+            ClaimsRequest::Beat => drop(self.folder.context.registration.beat()),
             ClaimsRequest::Videos(files, items) => {
                 // A missing or full disk is handled elsewhere, and the next heartbeat tells them, too.
                 let _ = self

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{ClientRequest, Engine, Event, Incoming, Phase, Request, Status, StopSignals, TaskResult, VideoId, ticks};
 use crate::engine::assess;
-use crate::engine::claims::{ClaimsEvent, ClaimsRequest, stage};
+use crate::engine::claims::{ClaimsEvent, ClaimsRequest, Wait, stage};
 use crate::engine::orders::{Asked, Order};
 use crate::engine::patterns::Patterns;
 use crate::engine::state::State;
@@ -57,6 +57,12 @@ impl Engine {
             ClaimsEvent::OtherCopies(reason) => self.handle(Event::Block(reason)),
             ClaimsEvent::Others(others) => self.others = others,
             ClaimsEvent::Partners(partners) => self.partners = partners,
+            ClaimsEvent::Waits(wait) => {
+                if let Some(reason) = wait.reason().filter(|_| matches!(wait, Wait::Silent(_))) {
+                    tracing::warn!("{reason}");
+                }
+                self.wait = wait;
+            }
             ClaimsEvent::RunEnded if self.state.phase == Phase::Waiting => {
                 self.run_in_background(|context| {
                     TaskResult::LastRun(last_run::read(&context.layout.private()).map(Box::new))
@@ -73,8 +79,8 @@ impl Engine {
     fn take_order(&mut self, order: Order) {
         let ids = |names: &[VideoName]| names.iter().filter_map(|name| self.state.files.find(name.as_str())).collect();
         match order {
-            Order::Pause => self.handle(Event::Pause),
-            Order::Resume => self.handle(Event::Resume),
+            Order::Pause => self.pause(true),
+            Order::Resume => self.pause(false),
             Order::Stop(false) => self.finish_up(),
             Order::Stop(true) => self.handle(Event::Abort),
             Order::Exclude { videos, undo } => {
@@ -103,6 +109,14 @@ impl Engine {
             }
         }
         self.show();
+    }
+
+    /// Pauses or resumes this engine, and tells engines that join.
+    pub(super) fn pause(&mut self, pauses: bool) {
+        self.handle(if pauses { Event::Pause } else { Event::Resume });
+        // Updates the report of the heartbeat.
+        self.show();
+        self.plan.claims.tell(ClaimsRequest::Beat);
     }
 
     /// Retries failed videos in the run. An engine without a run begins none: it waits for the results of others.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::assess::StoredResult;
 use super::background_tasks::{Cancel, Reply, TaskResult};
-use super::claims::ClaimsEvent;
+use super::claims::{ClaimsEvent, Wait};
 use super::control::{ClientRequest, Request};
 use super::dataset_folder::may_be_unread;
 use super::event::{Event, ReadFailure};
@@ -149,6 +149,8 @@ pub(crate) struct Engine {
     /// Other engines that take part in a run while this one does not, and while it does.
     others: usize,
     partners: usize,
+    /// Whether this engine waits for the videos of others.
+    wait: Wait,
     /// The load that was last sent to the claims.
     load: Option<Load>,
     monitor: Option<Monitor>,
@@ -201,6 +203,7 @@ impl Engine {
             claimable: state.files.len(),
             others: 0,
             partners: 0,
+            wait: Wait::No,
             load: None,
             plan,
             state,

@@ -69,6 +69,10 @@ impl Engine {
         if ended.is_some() {
             snapshot.phase = PublishedPhase::Idle;
         }
+        let has_nothing = snapshot.phase == PublishedPhase::Running && snapshot.counts.running == 0;
+        if has_nothing && snapshot.counts.queued > 0 {
+            snapshot.reason = self.wait.reason();
+        }
         if let Some((_, reading)) = self.measured.as_ref().filter(|(when, _)| when.elapsed() < MAX_READING_AGE) {
             snapshot.machine = reading.machine.clone();
             for (device, gauges) in snapshot.devices.iter_mut().zip(&reading.gauges) {

@@ -40,7 +40,7 @@ impl Engine {
         self.leaves |= self.state.is_over() && matches!(request, Request::Stop { .. } | Request::Leave);
         let message = match request {
             Request::Pause => {
-                self.handle(Event::Pause);
+                self.pause(true);
                 match self.state.paused {
                     Some(_) => Ok("paused".to_owned()),
                     None if self.state.is_over() => self.only_others("nothing to pause: no run is active"),
@@ -49,7 +49,7 @@ impl Engine {
             }
             Request::Resume if self.state.paused.is_none() => self.only_others("this engine is not paused"),
             Request::Resume => {
-                self.handle(Event::Resume);
+                self.pause(false);
                 Ok("resumed".into())
             }
             Request::Stop { .. } if self.state.is_over() && !self.run_concludes => {

@@ -186,6 +186,7 @@ pub(super) fn phase_word(snapshot: &Snapshot) -> &'static str {
         Phase::Starting if snapshot.held_by.is_some() => "waiting for the dataset folder",
         Phase::Starting => "starting",
         Phase::Waiting => "ready to start",
+        Phase::Running if snapshot.reason.is_some() => "waiting for other engines",
         Phase::Running => "running",
         Phase::Paused => "paused",
         Phase::Held if snapshot.held_by == Some(Folder::Dataset) => "waiting for the dataset folder",

@@ -5,7 +5,7 @@ use std::io;
 use super::{Change, Claimer, Place};
 use crate::folder::{Folder, Pulse};
 use crate::names;
-use crate::{BEAT, LEASE};
+use crate::{BEAT, LEASE, SILENT};
 
 impl Claimer {
     /// Reads the heartbeat of the next engine in the order of their ids, so each engine is watched by one other. An idle engine
@@ -112,6 +112,18 @@ impl Claimer {
         let owner = self.owner(folder, name, now)?;
         // This engine may own a claim that it does not know, if the file was created and the file system reported an error.
         Ok(owner.is_some_and(|owner| owner == self.me || !self.takes_part(&owner)))
+    }
+
+    /// Whether this engine has nothing to do until other engines have done their videos.
+    pub fn is_idle(&self) -> bool {
+        self.joined && self.idle
+    }
+
+    /// The engine that has been silent for the longest time, if it may be dead and this engine waits for its videos.
+    pub fn silent(&self, now: u64) -> Option<&str> {
+        let silent =
+            self.pulses.iter().filter(|(_, (_, since))| self.is_idle() && now.saturating_sub(*since) >= SILENT);
+        silent.min_by_key(|(_, (_, since))| *since).map(|(engine, _)| engine.as_str())
     }
 
     /// Whether another engine holds videos that this one could do.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use reeldeck_claims::{BEAT, Change, Claimer, Item, LEASE, Load, Settled, Turn, Video};
+use reeldeck_claims::{BEAT, Change, Claimer, Item, LEASE, Load, SILENT, Settled, Turn, Video};
 
 use super::folder::{Disk, View};
 
@@ -106,4 +106,30 @@ fn an_engine_claims_nothing_that_one_has_done_which_it_does_not_know_yet() {
     }
     let twice: Vec<_> = all.iter().filter(|video| done.contains(video)).collect();
     assert!(twice.is_empty(), "extracted twice: {twice:?}");
+}
+
+#[test]
+fn an_idle_engine_names_the_one_whose_videos_it_waits_for() {
+    let disk = RefCell::new(Disk::new(2, 0, VIDEOS));
+    let [mut first, mut second] = two(&disk);
+    let view = |engine: usize, now| View { disk: &disk, engine, id: ["first", "second"][engine].into(), now };
+    let all = Load { want: 2 * VIDEOS, free: 4, patience: u64::MAX };
+    first.join(&mut view(0, 0), 0).unwrap();
+    let mut now = 0;
+    while first.waits_for_others() {
+        now += BEAT;
+        first.step(&mut view(0, now), now, all).1.unwrap();
+    }
+    // The first engine is killed.
+    second.join(&mut view(1, now), now).unwrap();
+    let (mut idle, mut silent) = (vec![], vec![]);
+    while granted(&mut second, &mut view(1, now), now).is_empty() {
+        idle.extend(second.is_idle().then_some(now));
+        silent.extend(second.silent(now).map(|engine| (engine.to_owned(), now)));
+        now += BEAT;
+        assert!(now < 3 * LEASE, "it takes the claims over");
+    }
+    assert!(!second.is_idle() && second.silent(now).is_none(), "it has videos");
+    let (engine, since) = &silent[0];
+    assert!(engine == "first" && (SILENT..LEASE / 2).contains(&(since - idle[0])), "{idle:?} {silent:?}");
 }
