@@ -1,14 +1,13 @@
 //! Exports with one file per video: csv, npy, npz.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
+use std::sync::Mutex;
 
 use anyhow::Context;
-use reeldeck_common::atomic::{self, Owner};
 
 use super::inventory::{ByName, by_name, from, id, look, read};
-use super::manifest::{ExportRecord, Record};
+use super::manifest::{ExportRecord, Record, locked, put};
 use super::{ExportJob, ExportSpec, ExportedVideo, Inventory, Outcome, dataset, npy, snippets};
 use crate::dataset::shown;
 use crate::parallel::{ordered, threads};
@@ -35,7 +34,7 @@ pub(crate) fn write(
     let folder = spec.folder(job.layout);
     let failed = || format!("failed to write to {}; check space and permissions, then run it again", shown(&folder));
     fs::create_dir_all(&folder).with_context(failed)?;
-    let mut record = ExportRecord::open(&folder)?;
+    let record = ExportRecord::open(&folder)?;
     let ByName { items, same, missing: unnamed } = by_name(job, spec.output, inventory);
     let (kept, to_write): (Vec<&ExportedVideo>, Vec<&ExportedVideo>) =
         items.iter().partition(|item| record.kept(&spec.file(item.id()), &item.from()).is_some());
@@ -53,11 +52,12 @@ pub(crate) fn write(
     }
     progress.begin(&format!("writing {}", spec.format.name()), Size::Items(to_write.len()));
     let mut included = kept;
-    let make = |item| (item, make(job, spec, &folder, item));
+    let record = Mutex::new(record);
+    let make = |item| (item, make(job, spec, &record, item));
     ordered(threads(), to_write, make, |(item, made)| {
         match made {
             Ok(()) => {
-                let bytes = record.add(&spec.file(item.id()), &item.from()).with_context(failed)?;
+                let bytes = locked(&record).add(&spec.file(item.id()), &item.from()).with_context(failed)?;
                 outcome.written += 1;
                 outcome.bytes += bytes;
                 included.push(item);
@@ -80,7 +80,7 @@ pub(crate) fn write(
     outcome.missing.sort_unstable();
     let files: std::collections::HashSet<String> = included.iter().map(|item| spec.file(item.id())).collect();
     let is_wanted = |made: &Record| files.contains(&made.file) || is_new(job, spec, made);
-    outcome.removed = record.retain(job.owner, is_wanted).with_context(failed)?;
+    outcome.removed = locked(&record).retain(job.owner, is_wanted).with_context(failed)?;
     outcome.videos = included.len() + same.len();
     snippets::write(job, spec, &folder).with_context(failed)?;
     let describe = dataset::Description { job, spec, inventory, included: &included, same: &same };
@@ -100,7 +100,12 @@ fn is_file_of(spec: &ExportSpec, file: &str, id: &str) -> bool {
     file.starts_with(id) && file == spec.file(id)
 }
 
-fn make(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path, item: &ExportedVideo) -> Result<(), Fault> {
+fn make(
+    job: &ExportJob<'_>,
+    spec: &ExportSpec,
+    record: &Mutex<ExportRecord>,
+    item: &ExportedVideo,
+) -> Result<(), Fault> {
     let matrix = read(job, spec.output, item).map_err(Fault::Feature)?;
     if spec.half && !npy::fits_half(&matrix) {
         let why = "its numbers exceed 65504, the largest of float16; export it without --float16";
@@ -108,10 +113,5 @@ fn make(job: &ExportJob<'_>, spec: &ExportSpec, folder: &Path, item: &ExportedVi
     }
     let mut bytes = vec![];
     spec.encode(&matrix, &mut bytes).map_err(Fault::Disk)?;
-    put(&folder.join(spec.file(item.id())), &bytes, job.owner).map_err(Fault::Disk)
-}
-
-/// Writes the file of one video.
-pub(super) fn put(path: &Path, bytes: &[u8], owner: &Owner) -> io::Result<()> {
-    atomic::write(path, owner, |writer| writer.write_all(bytes))
+    put(record, &spec.file(item.id()), &item.from(), &bytes, job.owner).map_err(Fault::Disk)
 }

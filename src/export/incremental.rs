@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::feature::{Feature, FeatureError, Header};
@@ -16,9 +17,8 @@ use reeldeck_common::recipe::Recipe;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-use super::folder::put;
 use super::inventory::{from, id};
-use super::manifest::ExportRecord;
+use super::manifest::{ExportRecord, locked, put};
 use super::{ExportSpec, dataset};
 use crate::dataset::shown;
 use crate::format::{Axes, Format};
@@ -73,7 +73,7 @@ pub struct Incremental {
 struct Export {
     spec: ExportSpec,
     folder: PathBuf,
-    record: ExportRecord,
+    record: Mutex<ExportRecord>,
 }
 
 impl Incremental {
@@ -92,7 +92,7 @@ impl Incremental {
             let failed = |source| IncrementalError::Write { folder: folder.clone(), source };
             fs::create_dir_all(&folder).map_err(failed)?;
             let record = ExportRecord::open(&folder).map_err(failed)?;
-            Ok(Export { spec, record, folder })
+            Ok(Export { spec, record: Mutex::new(record), folder })
         };
         let exports = formats.iter().map(export).collect::<Result<_, _>>()?;
         Ok(Self { owner: owner.clone(), exports, holders: HashMap::new(), exported: BTreeMap::new() })
@@ -139,7 +139,7 @@ impl Incremental {
             return Err(IncrementalError::SharedName { video: video.clone(), holder: holder.clone() });
         }
         self.exported.insert(id(video).to_owned(), path.to_owned());
-        let is_kept = |export: &Export| export.record.kept(&export.spec.file(id(video)), &from).is_some();
+        let is_kept = |export: &Export| locked(&export.record).kept(&export.spec.file(id(video)), &from).is_some();
         if self.exports.iter().all(is_kept) {
             return Ok(());
         }
@@ -148,19 +148,19 @@ impl Incremental {
             let Some(matrix) = feature.tensors.get(spec.output.name()) else {
                 return Err(IncrementalError::Lacks { video: video.clone(), why: FeatureStatus::Lacks(spec.output) });
             };
-            let mut put_one = || {
+            let put_one = || {
                 let file = spec.file(id(video));
-                if record.kept(&file, &from).is_some() {
+                if locked(record).kept(&file, &from).is_some() {
                     return Ok(());
                 }
                 // From here on `dataset.json` no longer describes the folder.
                 dataset::remove(folder)?;
                 let mut bytes = vec![];
                 spec.encode(matrix, &mut bytes)?;
-                put(&folder.join(&file), &bytes, &self.owner)?;
-                record.add(&file, &from)?;
+                put(record, &file, &from, &bytes, &self.owner)?;
+                locked(record).add(&file, &from)?;
                 // An export may have run meanwhile: it replaces the record, and describes the folder without this file.
-                record.close();
+                locked(record).close();
                 dataset::remove(folder)
             };
             put_one().map_err(|source| IncrementalError::Write { folder: folder.clone(), source })?;

@@ -2,13 +2,14 @@
 //!
 //! A file is kept if it was made from a feature with the same digest, and if size and modification time of both files are
 //! unchanged. Times alone are not enough: they do not change when an older feature is restored. The digest alone does not
-//! suffice: it is stored in the header and stays when the numbers are damaged. A line is appended after its file is complete.
-//! The worst case is a line that does not match its file, which is then written again.
+//! suffice: it is stored in the header and stays when the numbers are damaged. The line of a file is appended when the file is
+//! complete under its temporary name, so that a kill leaves no file without a line. A line that does not match its file is ignored.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reeldeck_common::atomic::{self, Owner};
 use reeldeck_common::bounded;
@@ -47,6 +48,8 @@ pub(super) struct ExportRecord {
     /// Lines that are invalid or that a later line replaces.
     superseded: usize,
     journal: Option<File>,
+    /// Lines of files that may still have their temporary names.
+    pending: HashMap<String, Record>,
 }
 
 impl ExportRecord {
@@ -66,19 +69,37 @@ impl ExportRecord {
             }
             Ok(text) => text,
         };
-        let mut record = Self { folder: folder.to_owned(), made: HashMap::new(), superseded: 0, journal: None };
+        let mut record = Self {
+            folder: folder.to_owned(),
+            made: HashMap::new(),
+            superseded: 0,
+            journal: None,
+            pending: HashMap::new(),
+        };
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice::<Record>(line) {
                 // Files that a record names may be removed later, so names outside the folder are rejected.
                 Ok(made)
                     if made.version == VERSION && Path::new(&made.file).file_name() == Some(made.file.as_ref()) =>
                 {
-                    record.superseded += usize::from(record.made.insert(made.file.clone(), made).is_some());
+                    record.take(made)?;
                 }
                 _ => record.superseded += 1,
             }
         }
         Ok(record)
+    }
+
+    /// Takes a line. An earlier line of the same file stays if a kill has kept the later file from getting its name.
+    fn take(&mut self, made: Record) -> io::Result<()> {
+        if let Some(earlier) = self.made.get(&made.file) {
+            self.superseded += 1;
+            if !self.is_untouched(&made)? && self.is_untouched(earlier)? {
+                return Ok(());
+            }
+        }
+        self.made.insert(made.file.clone(), made);
+        Ok(())
     }
 
     /// The file's size, if it was made from `from` and has not changed since.
@@ -108,7 +129,26 @@ impl ExportRecord {
     pub(super) fn add(&mut self, file: &str, from: &str) -> io::Result<u64> {
         let stamp = SourceStamp::read(&self.folder.join(file))?;
         let made = Record { version: VERSION, file: file.to_owned(), from: from.to_owned(), stamp };
-        let mut line = serde_json::to_vec(&made)?;
+        if self.pending.remove(file).as_ref() != Some(&made) {
+            self.append(&made)?;
+        }
+        self.superseded += usize::from(self.made.insert(made.file.clone(), made).is_some());
+        Ok(stamp.size)
+    }
+
+    /// Records a file that is complete under its temporary name. [`add`](Self::add) follows once it has its name.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    fn announce(&mut self, file: &str, from: &str, stamp: SourceStamp) -> io::Result<()> {
+        let made = Record { version: VERSION, file: file.to_owned(), from: from.to_owned(), stamp };
+        self.append(&made)?;
+        self.pending.insert(file.to_owned(), made);
+        Ok(())
+    }
+
+    fn append(&mut self, made: &Record) -> io::Result<()> {
+        let mut line = serde_json::to_vec(made)?;
         line.push(b'\n');
         let journal = match &mut self.journal {
             Some(journal) => journal,
@@ -119,9 +159,7 @@ impl ExportRecord {
                 self.journal.insert(journal)
             }
         };
-        journal.write_all(&line)?;
-        self.superseded += usize::from(self.made.insert(made.file.clone(), made).is_some());
-        Ok(stamp.size)
+        journal.write_all(&line)
     }
 
     /// Lets another process replace the record. The next [`add`](Self::add) opens it again.
@@ -170,6 +208,26 @@ impl ExportRecord {
     }
 }
 
+/// A record that several threads write.
+pub(super) fn locked(record: &Mutex<ExportRecord>) -> MutexGuard<'_, ExportRecord> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes the file of one video and its line. [`ExportRecord::add`] follows.
+///
+/// # Errors
+/// Errors of the file system.
+pub(super) fn put(record: &Mutex<ExportRecord>, file: &str, from: &str, bytes: &[u8], owner: &Owner) -> io::Result<()> {
+    let path = locked(record).folder.join(file);
+    atomic::write(&path, owner, |writer| {
+        writer.write_all(bytes)?;
+        writer.flush()?;
+        // A network file system may set the time when it stores the data.
+        writer.get_ref().sync_all()?;
+        locked(record).announce(file, from, SourceStamp::of(&writer.get_ref().metadata()?))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +264,30 @@ mod tests {
         assert!(dir.path().join("c.npy").exists() && !dir.path().join("b.npy").exists());
         assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap().lines().count(), 1);
         assert_eq!(ExportRecord::open(dir.path()).unwrap().kept("a.npy", "d3"), Some(5));
+    }
+
+    #[test]
+    fn a_kill_before_or_after_the_rename_leaves_no_file_without_its_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npy");
+        let put = |from: &str, bytes: &[u8]| {
+            let record = Mutex::new(ExportRecord::open(dir.path()).unwrap());
+            super::put(&record, "a.npy", from, bytes, &Owner::this_process()).unwrap();
+            record.into_inner().unwrap()
+        };
+        drop(put("d1", b"one"));
+        let mut record = ExportRecord::open(dir.path()).unwrap();
+        assert_eq!(record.kept("a.npy", "d1"), Some(3), "killed after the rename");
+        let stamp = SourceStamp { size: 4, mtime_ns: 1 };
+        record.announce("a.npy", "d2", stamp).unwrap();
+        let mut record = ExportRecord::open(dir.path()).unwrap();
+        assert_eq!(record.kept("a.npy", "d1"), Some(3), "killed before the rename");
+        assert_eq!(record.retain(&Owner::this_process(), |_| false).unwrap(), 1);
+        assert!(!path.exists());
+        // Without a kill, one line is enough.
+        assert_eq!(put("d3", b"three").add("a.npy", "d3").unwrap(), 5);
+        let lines = fs::read_to_string(dir.path().join(FILE)).unwrap();
+        assert_eq!(lines.lines().filter(|line| line.contains("d3")).count(), 1, "{lines}");
     }
 
     #[test]
