@@ -10,7 +10,8 @@
 //! 2. *Speed.* The cost of what was done in the last ten minutes, divided by that time. Videos in progress count by their clips.
 //!    So neither the number of workers nor their parallel decoding has to be known. Time in which the run was paused or held does
 //!    not count.
-//! 3. *Smoothing.* The remaining cost divided by the speed gives the time of the end. The displayed time approaches the estimate
+//! 3. *Smoothing.* The remaining cost divided by the speed gives the time of the end, unless a single video in progress takes
+//!    longer, because its size does not tell its cost ([`rest_of_video`]). The displayed time approaches the estimate
 //!    within a tenth of the remaining time, at most one minute. A single video cannot make it jump, but the loss of a device is
 //!    visible soon.
 //!
@@ -47,6 +48,15 @@ const FORGET: f64 = 0.98;
 /// The time within which the shown end follows the estimate, in seconds, and as a share of the remaining time.
 const FOLLOW_S: (f64, f64) = (1.0, 60.0);
 const FOLLOW_SHARE: f64 = 0.1;
+
+/// The share of a video that must be done before its rest follows from it. Opening a file takes time, too.
+const VIDEO_SHARE: f64 = 0.1;
+
+/// The remaining time of a video in progress, at least, after `elapsed_s` and with this share done. A video that does not tell its
+/// share is taken to be half done.
+pub(crate) fn rest_of_video(elapsed_s: f64, share: f64) -> f64 {
+    if share >= VIDEO_SHARE { elapsed_s * (1.0 - share) / share } else { elapsed_s }
+}
 
 /// Work: a number of videos, and their size in bytes. Videos in progress count in part.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -124,8 +134,9 @@ impl Eta {
         }
     }
 
-    /// Takes note of `seconds` of work, after which this is done of the videos in progress, and this is left, without them.
-    pub(crate) fn sample(&mut self, seconds: f64, in_progress: Work, left: Work) {
+    /// Takes note of `seconds` of work, after which this is done of the videos in progress, and this is left, without them. The
+    /// rest of a single video takes at least `rest_s`.
+    pub(crate) fn sample(&mut self, seconds: f64, in_progress: Work, left: Work, rest_s: f64) {
         self.clock += seconds;
         let done = self.done.add(in_progress);
         if self.samples.back().is_none_or(|(at, _)| self.clock >= at + 1.0) {
@@ -134,7 +145,7 @@ impl Eta {
                 self.samples.pop_front();
             }
         }
-        let Some(raw) = self.raw(done, left) else { return };
+        let Some(raw) = self.raw(done, left).map(|raw| raw.max(rest_s)) else { return };
         if self.end.is_none() && !self.is_settled(done, left) {
             self.guess = Some(raw).filter(|_| self.is_begun(done, left));
             return;
@@ -215,7 +226,7 @@ mod tests {
         let mut finished = vec![false; plan.len()];
         for second in 1..over as usize {
             let now = second as f64;
-            let (mut part, mut left) = (Work::default(), Work::default());
+            let (mut part, mut left, mut rest_s) = (Work::default(), Work::default(), 0.0_f64);
             for ((bytes, begins, ends, waited), finished) in plan.iter().zip(&mut finished) {
                 if *ends <= now {
                     if !std::mem::replace(finished, true) {
@@ -224,10 +235,11 @@ mod tests {
                     continue;
                 }
                 let share = ((now - begins) / (ends - begins)).max(0.0);
+                rest_s = rest_s.max(rest_of_video((now - begins).max(0.0), share));
                 part = part.add(Work { videos: share, bytes: share * bytes });
                 left = left.add(Work { videos: 1.0 - share, bytes: (1.0 - share) * bytes });
             }
-            eta.sample(1.0, part, left);
+            eta.sample(1.0, part, left, rest_s);
             shown.push((read(&eta), over - now));
         }
         shown
@@ -352,6 +364,17 @@ mod tests {
     }
 
     #[test]
+    fn a_single_video_that_takes_long_for_its_size_shows() {
+        let mut videos = vec![(1000.0, 1.0, 0.0); 100];
+        videos.push((1000.0, 600.0, 0.0));
+        for (second, (eta, truth)) in play(&videos, 1).into_iter().enumerate().skip(100 + 120).step_by(30) {
+            let eta = eta.unwrap();
+            assert!(truth < 60.0 || (0.5..2.0).contains(&(eta / truth)), "at {second} s: {eta:.0} s, not {truth:.0} s");
+        }
+        assert!(rest_of_video(90.0, 0.0) == 90.0 && rest_of_video(90.0, 0.75) == 30.0);
+    }
+
+    #[test]
     fn a_lost_worker_shows_within_minutes() {
         let mut videos = uneven(600, 7, 2.0, 0.0005);
         let half = videos.len() / 2;
@@ -365,11 +388,10 @@ mod tests {
     fn there_is_no_estimate_without_work() {
         let mut eta = Eta::default();
         let left = Work { videos: 3.0, bytes: 3e6 };
+        eta.sample(1.0, Work::default(), left, 0.0);
+        eta.sample(10.0, Work::default(), left, 0.0);
         assert_eq!(eta.seconds(), None);
-        eta.sample(1.0, Work::default(), left);
-        eta.sample(10.0, Work::default(), left);
-        assert_eq!(eta.seconds(), None, "nothing is done");
-        eta.sample(10.0, Work { videos: 1.0, bytes: 1e6 }, Work { videos: 2.0, bytes: 2e6 });
+        eta.sample(10.0, Work { videos: 1.0, bytes: 1e6 }, Work { videos: 2.0, bytes: 2e6 }, 0.0);
         let before = eta.seconds().unwrap();
         assert!((30.0..60.0).contains(&before), "{before}");
         // Time without work does not count.

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use reeldeck_common::protocol::Report;
 
-use super::eta::{Eta, Work};
-use super::state::{Millis, Progress, State, VideoId};
+use super::eta::{Eta, Work, rest_of_video};
+use super::state::{Assignment, Millis, State, VideoId};
 use crate::protocol::snapshot::{Bound, Stages};
 
 /// The window for rates of clips, in milliseconds.
@@ -70,7 +70,9 @@ impl Rate {
             return;
         }
         let since = self.worked.replace(now).unwrap_or(now);
-        self.sample_eta(state, now.saturating_sub(since) as f64 / 1000.0);
+        let (part, left) = self.work(state);
+        let rest_s = self.longest_rest_s(state, now);
+        self.eta.sample(now.saturating_sub(since) as f64 / 1000.0, part, left, rest_s);
         self.clips.take(now, state.clips_done(), CLIPS);
         self.videos.take(now, state.workers.iter().map(|worker| worker.done).sum(), VIDEOS);
         self.workers.resize_with(state.workers.len(), Samples::default);
@@ -88,9 +90,14 @@ impl Rate {
         }
     }
 
-    fn sample_eta(&mut self, state: &State, seconds: f64) {
-        let (part, left) = self.work(state);
-        self.eta.sample(seconds, part, left);
+    /// The longest remaining time of a video in progress, at least, in seconds.
+    fn longest_rest_s(&self, state: &State, now: Millis) -> f64 {
+        let in_flight = state.workers.iter().flat_map(|worker| &worker.in_flight);
+        let rest = |assignment: &Assignment| {
+            let elapsed = now.saturating_sub(assignment.begun?) as f64 / 1000.0;
+            Some(rest_of_video(elapsed, assignment.progress.share()))
+        };
+        in_flight.filter_map(rest).fold(0.0, f64::max)
     }
 
     /// What is done of the videos in progress, and what is left without that. Videos that are known to be corrupt are neither.
@@ -98,8 +105,7 @@ impl Rate {
         let mut part = Work::default();
         let in_flight = state.workers.iter().flat_map(|worker| &worker.in_flight);
         for assignment in in_flight.filter(|assignment| !self.corrupt.contains(&assignment.video)) {
-            let Progress { clips, of, .. } = assignment.progress;
-            let share = of.filter(|of| *of > 0).map_or(0.0, |of| (clips as f64 / of as f64).min(1.0));
+            let share = assignment.progress.share();
             part.videos += share;
             part.bytes += share * assignment.bytes as f64;
         }

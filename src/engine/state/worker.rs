@@ -29,10 +29,14 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The share that is done, from 0 to 1; 0 while its frames are counted.
+    pub(in crate::engine) fn share(self) -> f64 {
+        self.of.filter(|of| *of > 0).map_or(0.0, |of| (self.clips as f64 / of as f64).min(1.0))
+    }
+
     /// The share that is done of a number that stands for the whole video.
     fn share_of(self, whole: u64) -> u64 {
-        let Some(of) = self.of.filter(|of| *of > 0) else { return 0 };
-        (whole as f64 * (self.clips as f64 / of as f64).min(1.0)) as u64
+        (whole as f64 * self.share()) as u64
     }
 }
 
