@@ -172,3 +172,39 @@ fn a_run_that_a_client_starts_ends_like_any_other() {
     assert_eq!(bench.run(&["stop"]).code, 0);
     engine.wait().unwrap();
 }
+
+#[test]
+fn two_engines_on_a_disk_that_damages_a_feature_end_and_name_the_video() {
+    let bench = Bench::new(&[("A/v_1.mp4", "until go"), ("A/v_2.mp4", "until go rot"), ("A/v_3.mp4", "until go")]);
+    let engine = || bench.start(&["--batch", "--devices", "cpu"]);
+    let first = engine();
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    let second = engine();
+    wait_for("both have begun", || fs::read_dir(bench.path("out/.reeldeck/runs")).map_or(0, Iterator::count) == 2);
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = [first, second].map(|engine| Ran::of(engine.wait_with_output().unwrap()));
+    assert!(ran.iter().all(|ran| ran.code == 3), "{ran:?}");
+    assert!(ran.iter().any(|ran| ran.stderr.contains("A/v_2.mp4: ")), "{ran:?}");
+    assert_eq!(fs::read_to_string(bench.export("hacs_data.txt")).unwrap().lines().count(), 2);
+    assert!(fs::read_to_string(bench.export("missing.txt")).unwrap().contains("A/v_2.mp4"));
+}
+
+#[test]
+fn a_video_that_changes_while_it_is_extracted_again_gets_the_feature_of_its_last_version() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok")]);
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    bench.video("A/v_1.mp4", "until go");
+    let run = bench.start_logged(&["--batch", "--redo-stale", "--devices", "cpu"]);
+    let counts = || -> Value {
+        let status: Value = serde_json::from_str(&bench.run(&["status", "--json"]).stdout).unwrap();
+        status["runs"][0]["snapshot"]["counts"].clone()
+    };
+    wait_for("it has begun", || counts()["running"] == 1);
+    bench.video("A/v_1.mp4", "ok, the last version");
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = bench.finish(run);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    let again = bench.run(&["--batch", "--redo-stale"]);
+    assert!(again.code == 0 && again.stderr.contains("0 queued"), "{again:?}");
+}
