@@ -67,7 +67,7 @@ fn every_key_in_the_footer_does_something() {
             let is_one = rows.len() == 1;
             for keys in if is_one { &["2", "2 space"][..] } else { &["1", "2", "3", "4", "5", "2 space", "2 F"] } {
                 let make = || {
-                    let mut harness = running(120, 40, rows.clone(), devices.clone());
+                    let mut harness = running(80, 24, rows.clone(), devices.clone());
                     if rows.is_empty() {
                         harness.log.clear();
                     }
