@@ -25,9 +25,10 @@ pub(crate) use slurm::{SlurmArgs, SlurmCommand, SlurmInitArgs};
 
 /// Extract features from untrimmed videos for temporal action localization.
 ///
-/// The dataset folder usually contains one folder per class: Class/video.mp4. reeldeck never changes it and writes all results
-/// to the output folder. An engine is the process that runs the workers and writes the results. A run can be stopped at any time; the same command resumes it. Without a command and without --batch,
-/// the terminal interface opens. Options override the configuration file, which overrides the defaults.
+/// The dataset folder usually contains one folder per class: Class/video.mp4. reeldeck never changes it and writes all results to
+/// the output folder. An engine is the process that runs the workers and writes the results. A run can be stopped at any time; the
+/// same command resumes it. Without a command and without --batch, the terminal interface opens. Options override the
+/// configuration file, which overrides the defaults.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "reeldeck", version, max_term_width = 100, after_help = AFTER, after_long_help = LONG_AFTER)]
 #[command(args_conflicts_with_subcommands = true)]
