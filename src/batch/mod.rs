@@ -174,7 +174,7 @@ impl Reporter for Text {
         if *missed > 0 {
             let are = if *missed == 1 { "is" } else { "are" };
             let next = match (again, stale) {
-                (0, 0) => "check the disk of the output folder",
+                (0, 0) => "check the disk of the output folder, and that all engines read the same files",
                 (0, _) => "extract the changed videos again with --redo-stale",
                 (_, 0) => "extracting damaged and missing features again",
                 _ => "extracting damaged and missing features again; --redo-stale extracts the changed videos again",

@@ -6,6 +6,7 @@ use reeldeck_common::video::{VideoName, printable};
 use super::list::MAX_NAMED;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Kind;
+use crate::dataset::probe::known;
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::dataset::state::State;
@@ -48,7 +49,7 @@ pub(crate) fn run_annotations(settings: &Settings) -> anyhow::Result<Exit> {
         &Dataset {
             manifest: &manifest,
             videos: &scan.videos,
-            probes: &super::probe::known(settings, &scan.videos)?,
+            probes: &known(&settings.out, &scan.videos)?,
             accepted: settings.accepted(),
         },
         &Owner::this_process(),

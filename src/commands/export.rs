@@ -17,7 +17,7 @@ use crate::dataset::scan::scan;
 use crate::dataset::{features_without_video, shown};
 use crate::error::{Exit, ExitError};
 use crate::export::pickle;
-use crate::export::{self, ExportJob, ExportSpec, Outcome, dataset};
+use crate::export::{self, EXCLUDED, ExportJob, ExportSpec, Outcome, dataset};
 use crate::format::{Axes, Format};
 use crate::out::{count, errln, outln};
 use crate::progress::Progress;
@@ -93,7 +93,7 @@ pub(crate) fn run_export(settings: &Settings, args: &ExportArgs) -> anyhow::Resu
 fn exit(videos: usize, missing: &[(VideoName, String)], is_all_taken: bool) -> Exit {
     match videos {
         0 => Exit::Empty,
-        _ if missing.is_empty() && is_all_taken => Exit::Done,
+        _ if missing.iter().all(|(_, why)| why == EXCLUDED) && is_all_taken => Exit::Done,
         _ => Exit::Incomplete,
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use reeldeck_common::atomic::Owner;
 
-use super::probe::known;
 use super::watch::{self, Current};
 use crate::cli::WatchArgs;
 use crate::config::{Settings, Verbosity};
-use crate::dataset::report::Report;
+use crate::dataset::probe::known;
+use crate::dataset::report::{Report, Row};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
 use crate::dataset::state::State;
@@ -34,7 +34,7 @@ pub(crate) fn run_missing(settings: &Settings, args: &WatchArgs) -> anyhow::Resu
     let mut scan = scan(&settings.root, &settings.scan)?;
     super::check_readable(&scan, settings)?;
     let watched = args.watch.then(|| watch::begin(settings, args, &mut scan)).transpose()?;
-    let probes = known(settings, &scan.videos)?;
+    let probes = known(&settings.out, &scan.videos)?;
     let manifest = Some(&manifest);
     let mut current = Current { settings, manifest, scan, probes, checker: None };
     let mut wanted = write(settings, &current.report())?;
@@ -73,6 +73,12 @@ fn write(settings: &Settings, report: &Report<'_>) -> anyhow::Result<usize> {
             let without = wanted - requested;
             let videos = count(without, "video", "videos");
             outln!("note: {REQUEST} leaves out {videos} without a class; request testing videos as a whole");
+        }
+        let is_unchecked = |row: &Row<'_>| row.listed.is_some() && row.state == State::Unchecked;
+        let unchecked = report.rows().filter(is_unchecked).count();
+        if unchecked > 0 {
+            let videos = count(unchecked, "video has", "videos have");
+            outln!("note: {videos} not been checked; `reeldeck scan --quick` checks them");
         }
         if addresses < wanted {
             outln!("note: {DOWNLOAD} leaves out {} without a URL", count(wanted - addresses, "video", "videos"));

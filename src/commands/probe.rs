@@ -31,14 +31,6 @@ fn cache_of(settings: &Settings) -> PathBuf {
     Layout::new(&settings.out, "").private().join(cache::FOLDER)
 }
 
-/// The results of earlier checks that still hold for these videos, which are sorted by name. Opens no video.
-///
-/// # Errors
-/// When there are results that cannot be read.
-pub(crate) fn known(settings: &Settings, videos: &[VideoFile]) -> Result<Probes, CacheError> {
-    Ok(Cache::open(&cache_of(settings), videos, false)?.verdicts(videos))
-}
-
 /// Checks videos with `reeldeck-probe`.
 pub(crate) struct Checker<'a> {
     settings: &'a Settings,

@@ -17,6 +17,7 @@ use crate::client;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::scan::scan;
 use crate::dataset::shown;
+use crate::engine::work;
 use crate::error::{Exit, ExitError};
 use crate::out::{self, count, errln, outln};
 
@@ -28,7 +29,8 @@ const MAX_BYTES: u64 = 1 << 30;
 /// returns [`Exit::Incomplete`].
 ///
 /// # Errors
-/// When the list cannot be read or has an invalid name, when a run holds the output folder, or when a file cannot be removed.
+/// When the list cannot be read or has an invalid name, when a run holds the output folder, when the next run would store fewer
+/// outputs than a feature has, or when a file cannot be removed.
 /// An invalid list removes nothing.
 pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit> {
     settings.check_folders()?;
@@ -63,6 +65,9 @@ pub(crate) fn run_list(settings: &Settings, list: &Path) -> anyhow::Result<Exit>
             let context = format!("{} cannot be read and may be whole; nothing was removed", shown(&feature));
             return Err(anyhow::Error::from(error).context(context));
         }
+    }
+    if let Some(why) = work::removes(&layout, &settings.recipe, &videos) {
+        return Err(ExitError::new(Exit::Usage, format!("nothing was removed: {why}")).into());
     }
     for video in &videos {
         let (feature, failure) = (layout.feature(video), layout.failure(video));

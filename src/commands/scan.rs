@@ -12,11 +12,12 @@ use reeldeck_common::probe::Level;
 use reeldeck_common::video::printable;
 
 use super::list::{MAX_NAMED, hint, incomplete, refusals, summary};
-use super::probe::{Checker, known};
+use super::probe::Checker;
 use super::watch::{self, Current};
 use crate::cli::ScanArgs;
 use crate::config::{Settings, Verbosity};
 use crate::dataset::manifest::Manifest;
+use crate::dataset::probe::known;
 use crate::dataset::report::{Change, Report};
 use crate::dataset::scan::{Scan, scan};
 use crate::dataset::shown;
@@ -51,7 +52,7 @@ pub(crate) fn run_scan(settings: &Settings, args: &ScanArgs) -> anyhow::Result<E
     let mut scan = scan(&settings.root, &settings.scan)?;
     let watched = args.watch.watch.then(|| watch::begin(settings, &args.watch, &mut scan)).transpose()?;
     // A scan without checks uses the results of earlier checks.
-    let probes = if level.is_some() { Probes::new() } else { known(settings, &scan.videos)? };
+    let probes = if level.is_some() { Probes::new() } else { known(&settings.out, &scan.videos)? };
     let checker = level.map(|level| Checker::new(settings, &scan.videos, level, &cancel)).transpose()?;
     let mut current = Current { settings, manifest, scan, probes, checker };
     let mut checked = Exit::Done;

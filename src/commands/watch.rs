@@ -8,11 +8,11 @@ use anyhow::Context;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
 
-use super::probe::{Checked, Checker, known};
+use super::probe::{Checked, Checker};
 use crate::cli::WatchArgs;
 use crate::config::{Settings, Verbosity, WatchMode};
 use crate::dataset::manifest::Manifest;
-use crate::dataset::probe::{Ended, ProbeError, is_arriving};
+use crate::dataset::probe::{Ended, ProbeError, is_arriving, known};
 use crate::dataset::report::{Change, Report, States};
 use crate::dataset::scan::{Scan, ScanError, ScanRules, VideoFile, scan};
 use crate::dataset::shown;
@@ -88,7 +88,7 @@ impl Current<'_> {
             }
         };
         let Some(checker) = &mut self.checker else {
-            self.probes = match known(self.settings, &self.scan.videos) {
+            self.probes = match known(&self.settings.out, &self.scan.videos) {
                 Ok(probes) => probes,
                 Err(error) => {
                     errln!("note: {:#}; the report stays as it was", anyhow::Error::from(error));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use reeldeck_common::atomic::{self, Sweeper};
 use reeldeck_common::damaged::DamagedFeatures;
-use reeldeck_common::error::{ErrorKind, Failure, is_absent};
+use reeldeck_common::error::{ErrorKind, Failure, is_absent, is_content};
 use reeldeck_common::failure::FailureFile;
 use reeldeck_common::feature::{Feature, FrameCounts, Header};
 use reeldeck_common::layout::{Layout, files_below};
@@ -27,11 +27,13 @@ pub(crate) enum StoredResult {
         /// Some frames were lost or concealed, within the tolerance.
         degraded: bool,
     },
-    /// A feature of an earlier version of the file.
+    /// A feature of an earlier version of the file, whose current version has not failed.
     Stale,
+    /// The same with outputs that the recipe does not store, so that an extraction would remove them.
+    StaleWithMore,
     /// A feature that is damaged.
     Damaged,
-    /// A feature that lacks an output of the recipe. An extraction replaces it.
+    /// A feature that lacks an output of the recipe, or is more damaged than it accepts. An extraction replaces it.
     Lacking,
     /// A failure file of the current version of the file.
     Failed(Box<FailureFile>),
@@ -97,12 +99,12 @@ impl OutputFolder<'_> {
     /// `may_be_done` and `may_have_failed` tell whether the folder may contain a feature and a failure file.
     fn look(&self, video: &VideoFile, may_be_done: bool, may_have_failed: bool) -> StoredResult {
         let feature = if may_be_done { self.feature(video) } else { StoredResult::Nothing };
-        let is_usable = !matches!(feature, StoredResult::Nothing | StoredResult::Damaged | StoredResult::Lacking);
+        let is_usable = matches!(feature, StoredResult::Done { .. } | StoredResult::Unreadable(_));
         if is_usable || !may_have_failed {
             return feature;
         }
-        match FailureFile::read(&self.layout.failure(&video.name)) {
-            Ok(Some(failure)) if failure.source == Some(video.stamp) => StoredResult::Failed(Box::new(failure)),
+        match FailureFile::of_version(&self.layout.failure(&video.name), video.stamp) {
+            Ok(Some(failure)) => StoredResult::Failed(Box::new(failure)),
             // A damaged failure file is ignored.
             Err(error) if !is_content(&error) => StoredResult::Unreadable(format!(
                 "failed to read {}: {error}",
@@ -125,11 +127,8 @@ impl OutputFolder<'_> {
         if own.set != self.layout.set() || own.video != video.name {
             return StoredResult::Nothing;
         }
-        if self.recipe.outputs.iter().any(|output| !header.has_output(self.recipe, *output)) {
-            return StoredResult::Lacking;
-        }
         if !header.satisfies(self.recipe) {
-            return StoredResult::Nothing;
+            return StoredResult::Lacking;
         }
         match self.damaged.contains(&video.name, &path) {
             Ok(true) => StoredResult::Damaged,
@@ -142,11 +141,6 @@ impl OutputFolder<'_> {
             _ => StoredResult::Stale,
         }
     }
-}
-
-/// Whether an error says that a file was read and has the wrong content.
-fn is_content(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::FileTooLarge)
 }
 
 /// Which videos a run extracts.
@@ -183,6 +177,7 @@ impl Policy {
         match found {
             StoredResult::Done { degraded } => return Status::Done { degraded, resumed: true },
             StoredResult::Stale if !self.redo_stale => return Status::Stale,
+            StoredResult::StaleWithMore => return Status::Stale,
             StoredResult::Failed(file) if !self.retry_failed && file.unfinished().is_none() => {
                 if let Some(last) = file.last() {
                     return Status::Failed { failure: Box::new(last.failure.clone()), before: true, unreadable: false };

@@ -8,7 +8,6 @@ use anyhow::{Context, bail, ensure};
 use reeldeck_common::atomic::Owner;
 use reeldeck_common::error::ErrorKind;
 use reeldeck_common::layout::Layout;
-use reeldeck_common::probe::Level;
 use reeldeck_common::recipe::Recipe;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
@@ -22,11 +21,11 @@ use super::files::Files;
 use super::other_files::OtherFiles;
 use super::state::VideoId;
 use crate::dataset::manifest::Manifest;
-use crate::dataset::probe::cache::Cache;
+use crate::dataset::probe::known;
 use crate::dataset::report::Report;
 use crate::dataset::scan::{Refused, Scan, ScanRules, VideoFile, as_they_are, scan};
 use crate::dataset::shown;
-use crate::dataset::state::{Accepted, Probes};
+use crate::dataset::state::Accepted;
 use crate::dataset::video_list::{LabelStyle, entries, write_dataset_list};
 use crate::export::missing::{self, Written};
 use crate::export::pickle::PAIR;
@@ -143,8 +142,6 @@ pub(crate) struct TaskContext {
     pub prefix: String,
     /// What is accepted of a file.
     pub accepted: Accepted,
-    /// The cache of probes.
-    pub cache: PathBuf,
 }
 
 /// The differences between the known files and the dataset folder.
@@ -161,7 +158,12 @@ pub(crate) struct Differences {
 impl TaskContext {
     /// What the output folder holds of a file.
     pub(crate) fn found(&self, file: &VideoFile) -> StoredResult {
-        assess::look(&self.layout, &self.recipe, file)
+        match assess::look(&self.layout, &self.recipe, file) {
+            StoredResult::Stale if !assess::other_outputs(&self.layout, &self.recipe, &file.name).is_empty() => {
+                StoredResult::StaleWithMore
+            }
+            found => found,
+        }
     }
 
     /// Looks at one file again. None where it cannot be read at present; the name where it was removed.
@@ -255,9 +257,7 @@ impl TaskContext {
         if let Some(Refused { shown, reason }) = scan.unreadable(self.layout.out()) {
             bail!("cannot tell which videos are missing: {shown}: {reason}");
         }
-        let cache = Cache::open(&self.cache, &scan.videos, false)?;
-        let known = |file: &VideoFile| Some((file.name.clone(), cache.known(file, Level::Quick)?.clone()));
-        let probes: Probes = scan.videos.iter().filter_map(known).collect();
+        let probes = known(self.layout.out(), &scan.videos)?;
         let report = Report::new(Some(&manifest), &scan, &probes, self.accepted);
         let folder = self.layout.out().join("missing");
         let Written { wanted, .. } = missing::write(&folder, &report, &self.owner)

@@ -1,33 +1,17 @@
-//! The list of excluded videos, one name per line. It applies to every run on the output folder.
+//! Changes of the list of excluded videos.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use reeldeck_common::atomic::{self, Owner};
-use reeldeck_common::bounded;
+use reeldeck_common::excluded::lines;
+pub(crate) use reeldeck_common::excluded::{path, read};
 use reeldeck_common::video::VideoName;
 
 use crate::dataset::shown;
 use crate::out::count;
 
 use super::orders::{self, Order};
-
-/// The largest list that is read, in bytes.
-const MAX_BYTES: u64 = 256 << 20;
-
-/// The path of the list.
-pub(crate) fn path(private: &Path) -> PathBuf {
-    private.join("excluded")
-}
-
-/// Reads the list. Lines that are not names of videos are skipped.
-///
-/// # Errors
-/// When the list exists and cannot be read: a run must not extract excluded videos.
-pub(crate) fn read(private: &Path) -> io::Result<BTreeSet<VideoName>> {
-    Ok(lines(private)?.iter().filter_map(|line| VideoName::new(line).ok()).collect())
-}
 
 /// What to tell users if the list has lines that exclude nothing. `None` if all of them name videos.
 ///
@@ -40,20 +24,6 @@ pub(crate) fn unknown(private: &Path, is_known: impl Fn(&VideoName) -> bool) -> 
         let (list, lines) = (shown(&path(private)), count(unknown.len(), "line", "lines"));
         format!("{lines} in {list} that name no video, such as {}; write CLASS/FILE", shown(Path::new(first)))
     }))
-}
-
-/// The lines that are not empty, without spaces at the end and without `./` at the beginning.
-fn lines(private: &Path) -> io::Result<Vec<String>> {
-    let bytes = match bounded::read(&path(private), MAX_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(error) => return Err(error),
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    // An editor may have written a byte order mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let lines = text.lines().map(|line| line.trim_end().trim_start_matches("./"));
-    Ok(lines.filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect())
 }
 
 /// Adds names to the list, or removes them. Changes by other engines are kept. Gives the order to all engines but `engine`,
@@ -83,6 +53,8 @@ pub(crate) fn change(private: &Path, owner: &Owner, names: &[VideoName], undo: b
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

@@ -196,7 +196,6 @@ pub(crate) fn plan(
             manifest: settings.manifest.clone(),
             prefix: settings.prefix.clone(),
             accepted: settings.accepted(),
-            cache: private.join(cache::FOLDER),
         },
         kill_wait_s: settings.engine.kill_wait_s,
         feature_size: feature_size(&settings.recipe),

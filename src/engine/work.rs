@@ -39,7 +39,8 @@ pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>
     // Those whose features the run would replace.
     let mut replaced = vec![];
     for (file, found) in files.iter().zip(found) {
-        let has_feature = matches!(found, StoredResult::Lacking | StoredResult::Stale);
+        // A failed video may have a feature of an earlier version of its file.
+        let has_feature = matches!(found, StoredResult::Lacking | StoredResult::Stale | StoredResult::Failed(_));
         let mut video = policy.video(found);
         if excluded.contains(&file.name) {
             video.exclude();

@@ -1,20 +1,23 @@
 //! The videos that can be exported and those that cannot, by the headers of their features.
 
 use std::collections::HashMap;
-use std::path::Path;
 
-use reeldeck_common::damaged;
+use anyhow::Context;
 use reeldeck_common::digest::sha256;
+use reeldeck_common::error::is_content;
+use reeldeck_common::failure::FailureFile;
 use reeldeck_common::feature::{CheckpointId, Feature, FeatureError, FrameCounts, Header, Matrix, Provenance};
 use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
+use reeldeck_common::layout::Layout;
 use reeldeck_common::recipe::Output;
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
+use reeldeck_common::{damaged, excluded};
 
-use super::ExportJob;
-use crate::dataset::names;
+use super::{EXCLUDED, ExportJob};
 use crate::dataset::scan::VideoFile;
 use crate::dataset::video_list::{ListEntry, entries};
+use crate::dataset::{names, shown};
 use crate::error::line_of;
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
@@ -84,6 +87,9 @@ pub(super) fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Prog
     // Labels count the classes of the whole dataset, so they do not depend on which videos have a feature.
     let entries = entries(&names(job.videos), job.style);
     let mut inventory = Inventory::default();
+    let private = job.layout.private();
+    let excluded =
+        excluded::read(&private).with_context(|| format!("failed to read {}", shown(&excluded::path(&private))))?;
     let look = |(video, entry): (&VideoFile, ListEntry)| (look(job, output, video), entry);
     ordered(threads(), job.videos.iter().zip(entries), look, |(found, entry)| {
         match found {
@@ -92,6 +98,7 @@ pub(super) fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Prog
                 inventory.checkpoint.get_or_insert(checkpoint);
                 inventory.items.push(ExportedVideo { entry, digest, stamp, frames, resampled, fps, size });
             }
+            Err(_) if excluded.contains(&entry.name) => inventory.missing.push((entry.name, EXCLUDED.into())),
             Err(why) => inventory.missing.push((entry.name, why)),
         }
         progress.step(0);
@@ -110,7 +117,7 @@ pub(super) fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Re
     // Read before the content, so that a write in between makes the file look changed.
     let (stamp, header) = match SourceStamp::read(&path).map_err(read).and_then(|at| Ok((at, Header::read(&path)?))) {
         Ok(read) => read,
-        Err(error) if error.is_absent() => return Err(why_without(&job.layout.failure(&video.name))),
+        Err(error) if error.is_absent() => return Err(why_without(job.layout, video, "not extracted")),
         Err(error) => return Err(line_of(&error)),
     };
     let expected = ExpectedFeature {
@@ -122,15 +129,19 @@ pub(super) fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Re
     };
     match header.status(&expected) {
         FeatureStatus::Current => Ok((header, stamp)),
+        FeatureStatus::Stale => Err(why_without(job.layout, video, &FeatureStatus::Stale.to_string())),
         other => Err(other.to_string()),
     }
 }
 
-/// Why a video has no feature.
-fn why_without(failure: &Path) -> String {
-    match failure.try_exists() {
-        Ok(true) => "failed".into(),
-        Ok(false) => "not extracted".into(),
+/// Why a video has no feature of its current version: its failure, or `otherwise`.
+fn why_without(layout: &Layout, video: &VideoFile, otherwise: &str) -> String {
+    match FailureFile::of_version(&layout.failure(&video.name), video.stamp) {
+        Ok(Some(file)) => {
+            file.last().map_or_else(|| "failed".into(), |last| format!("failed: {}", last.failure.line()))
+        }
+        Ok(None) => otherwise.into(),
+        Err(error) if is_content(&error) => "failed".into(),
         Err(error) => format!("it has no feature, and its failure file cannot be read: {error}"),
     }
 }

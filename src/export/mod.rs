@@ -38,6 +38,9 @@ pub(crate) use inventory::{ExportedVideo, Inventory};
 /// The file of an HDF5 export. ActionFormer recognises HDF5 by this ending.
 pub(crate) const HDF5_FILE: &str = "features.hdf5";
 
+/// Why an excluded video without a usable feature is not exported. It is not owed.
+pub(crate) const EXCLUDED: &str = "excluded";
+
 /// An export: a format and its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportSpec {

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use reeldeck_common::failure::FailureFile;
 use reeldeck_common::feature::{Feature, FeatureError, Matrix, Provenance};
 use reeldeck_common::feature_status::{ExpectedFeature, FeatureStatus};
 use reeldeck_common::recipe::{Output, Placement, Sampling};
@@ -94,14 +95,23 @@ fn provenance(job: &VerifyJob<'_>, target: &Target, feature: &Feature, stamp: So
         recipe: job.recipe,
         outputs: &job.recipe.outputs,
         video: &target.video,
-        // A missing video cannot be stale.
+        // A missing or excluded video cannot be stale.
         source: target.source.as_ref().map_or(own.source, |source| source.stamp),
     };
     let status = header.status(&expected);
     match status {
         FeatureStatus::Current => {}
         FeatureStatus::Stale => {
-            checked.find(Kind::Stale, "the video has changed since; extract it again with --redo-stale")
+            let failure = job.layout.failure(&target.video);
+            let failed =
+                target.source.as_ref().and_then(|source| FailureFile::of_version(&failure, source.stamp).ok()?);
+            let text = match failed.as_ref().and_then(FailureFile::last) {
+                Some(last) => {
+                    format!("the video has changed since; extracting it again failed: {}", last.failure.line())
+                }
+                None => "the video has changed since; extract it again with --redo-stale".into(),
+            };
+            checked.find(Kind::Stale, text)
         }
         FeatureStatus::Foreign { .. } | FeatureStatus::TooDamaged(_) => checked.find(Kind::Foreign, status.to_string()),
         FeatureStatus::Lacks(_) => checked.find(Kind::Shape, status.to_string()),

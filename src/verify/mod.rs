@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use anyhow::Context;
-use reeldeck_common::atomic;
 use reeldeck_common::layout::{Layout, files_below};
 use reeldeck_common::recipe::{Precision, Recipe};
 use reeldeck_common::source::SourceStamp;
 use reeldeck_common::video::VideoName;
+use reeldeck_common::{atomic, excluded};
 
 use crate::dataset::scan::VideoFile;
 use crate::dataset::shown;
@@ -120,7 +120,7 @@ pub(crate) struct Report {
     pub findings: Vec<Problem>,
     /// The damaged features, in the version that was read.
     pub damaged: Vec<(VideoName, SourceStamp)>,
-    /// Videos of the dataset that have no feature.
+    /// Videos of the dataset that have no feature and are not excluded.
     pub without: Vec<VideoName>,
     /// Features whose video is not in the dataset folder any more.
     pub gone: Vec<VideoName>,
@@ -230,6 +230,7 @@ pub(crate) fn verify(
 /// The features, sorted. Records in `report` which videos and files do not match.
 fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> {
     let mut sources: HashMap<&VideoName, &VideoFile> = job.videos.iter().map(|video| (&video.name, video)).collect();
+    let excluded = excluded::read(&job.layout.private())?;
     let mut targets = vec![];
     for path in files_below(&job.layout.features())? {
         let name = path.strip_suffix(".safetensors").map(VideoName::new);
@@ -239,6 +240,8 @@ fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> 
                 if source.is_none() {
                     report.gone.push(video.clone());
                 }
+                // Nor is an excluded video extracted again when it has changed.
+                let source = source.filter(|_| !excluded.contains(&video));
                 targets.push(Target { video, source });
             }
             _ if atomic::is_temporary(path.rsplit('/').next().unwrap_or_default()) => {}
@@ -248,7 +251,7 @@ fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> 
     targets.sort_unstable_by(|a, b| a.video.cmp(&b.video));
     report.gone.sort_unstable();
     report.others.sort_unstable();
-    report.without = sources.into_keys().cloned().collect();
+    report.without = sources.into_keys().filter(|video| !excluded.contains(*video)).cloned().collect();
     report.without.sort_unstable();
     Ok(targets)
 }

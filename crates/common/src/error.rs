@@ -86,6 +86,14 @@ impl ErrorKind {
     }
 }
 
+/// Whether an error says that a file was read and has the wrong content.
+pub fn is_content(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::FileTooLarge
+    )
+}
+
 /// Whether an error says that a file does not exist. Any other error leaves open whether it does.
 pub fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)

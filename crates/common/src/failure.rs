@@ -15,7 +15,8 @@ use crate::video::VideoName;
 /// The largest failure file. An attempt takes a few kilobytes, so this is more than a thousand attempts.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// All failed attempts at one video. The file is ignored when the video has a feature or has changed since.
+/// All failed attempts at one video. The file is ignored when the video has a feature of its current version, or
+/// has changed since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailureFile {
@@ -72,6 +73,14 @@ impl FailureFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads the file; `None` when it does not exist, or is about another version of the video.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn of_version(path: &Path, source: SourceStamp) -> io::Result<Option<Self>> {
+        Ok(Self::read(path)?.filter(|failure| failure.source == Some(source)))
     }
 
     /// The last attempt.

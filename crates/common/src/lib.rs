@@ -10,6 +10,7 @@ pub mod clock;
 pub mod damaged;
 pub mod digest;
 pub mod error;
+pub mod excluded;
 pub mod failure;
 pub mod feature;
 pub mod feature_status;

@@ -1,6 +1,7 @@
 //! The probe of a dataset: examines the videos on disk with many processes and stores the findings.
 
 pub(crate) mod cache;
+mod known;
 mod pool;
 mod process;
 
@@ -16,6 +17,7 @@ use reeldeck_common::source::SourceStamp;
 use super::scan::VideoFile;
 use super::shown;
 use cache::Cache;
+pub(crate) use known::known;
 
 /// Maximum number of processes.
 const MAX_PROCESSES: usize = 64;

@@ -20,7 +20,7 @@ use reeldeck_common::video::VideoName;
 
 impl Engine {
     pub(super) fn answer(&mut self, asked: ClientRequest) {
-        let Request::Redo(videos) = &asked.request else { return self.answer_now(asked) };
+        let (Request::Redo(videos) | Request::Retry(videos)) = &asked.request else { return self.answer_now(asked) };
         // First it is made sure that no output is lost.
         let names: Vec<VideoName> = videos.iter().filter_map(|id| self.name(*id)).collect();
         self.run_in_background(move |task| {

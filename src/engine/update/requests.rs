@@ -179,8 +179,8 @@ impl Step<'_> {
         }
         let status = match status {
             Status::Queued if video.missed => {
-                let text = "its feature was damaged or gone again after the video was extracted again; check the disk of \
-                            the output folder";
+                let text = "its feature was damaged, gone or of another version of the file again after the video was \
+                            extracted again; check the disk of the output folder, and that all engines read the same files";
                 Status::Failed {
                     failure: Box::new(Failure::new(ErrorKind::Io, text)),
                     before: false,

@@ -180,12 +180,22 @@ fn a_changed_video_is_not_extracted_again_where_that_removes_an_output() {
     let before = fs::read(&path).unwrap();
     bench.video("A/v_1.mp4", "ok, and longer");
     assert_eq!(bench.run(&["extract"]).code, 3, "it stays stale");
-    let ran = bench.run(&["extract", "--redo-stale"]);
-    assert!(
-        ran.code == 2 && ran.stderr.contains("1 feature in") && ran.stderr.contains("their pooled would be lost"),
-        "{ran:?}"
-    );
-    assert_eq!(fs::read(&path).unwrap(), before);
+    let is_refused = |arguments: &[&str]| {
+        let ran = bench.run(arguments);
+        let says = |text: &str| ran.stderr.contains(text);
+        assert!(ran.code == 2 && says("1 feature in") && says("their pooled would be lost"), "{ran:?}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+    };
+    is_refused(&["extract", "--redo-stale"]);
+    fs::write(bench.path("retry.txt"), "A/v_1.mp4\n").unwrap();
+    is_refused(&["retry", "--list", "retry.txt"]);
+    // An extraction of the changed video failed, by a recipe that stores both.
+    let recipe = |outputs: &str| fs::write(bench.path("tiny.toml"), RECIPE.replace("[\"logits\"]", outputs)).unwrap();
+    recipe("[\"logits\", \"pooled\"]");
+    bench.video("A/v_1.mp4", "fail corrupt");
+    assert_eq!(bench.run(&["extract", "--redo-stale"]).code, 3);
+    recipe("[\"logits\"]");
+    is_refused(&["extract", "--retry-failed"]);
 }
 
 #[test]

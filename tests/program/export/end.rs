@@ -208,3 +208,45 @@ fn a_video_that_changes_while_it_is_extracted_again_gets_the_feature_of_its_last
     let again = bench.run(&["--batch", "--redo-stale"]);
     assert!(again.code == 0 && again.stderr.contains("0 queued"), "{again:?}");
 }
+
+#[test]
+fn a_changed_video_whose_extraction_fails_has_failed_until_it_is_retried() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok")]);
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    bench.video("A/v_1.mp4", "fail corrupt");
+    for arguments in [&["--batch", "--redo-stale"][..], &["--batch"]] {
+        let ran = bench.run(arguments);
+        assert!(ran.code == 3 && ran.stdout.contains("1 failed"), "{ran:?}");
+        let missing = fs::read_to_string(bench.export("missing.txt")).unwrap();
+        assert!(missing.contains("A/v_1.mp4") && missing.contains("failed: it failed: as it was told"), "{missing}");
+    }
+    let verified = bench.run(&["verify"]);
+    assert!(verified.stderr.contains("has changed since; extracting it again failed: it failed"), "{verified:?}");
+    let ran = bench.run(&["--batch", "--retry-failed"]);
+    assert!(ran.code == 3 && ran.stderr.contains("1 queued"), "{ran:?}");
+    let manifest = r#"{"database": {"1": {"duration": 9.0, "subset": "training", "annotations": []},
+        "2": {"duration": 9.0, "subset": "training", "annotations": []}}}"#;
+    fs::write(bench.path("m.json"), manifest).unwrap();
+    let missing = bench.run(&["missing", "--manifest", "m.json"]);
+    assert!(missing.code == 3 && missing.stdout.contains("1 of 2 videos missing or corrupt"), "{missing:?}");
+    assert!(missing.stdout.contains("note: 1 video has not been checked"), "{missing:?}");
+}
+
+#[test]
+fn an_excluded_video_is_not_owed() {
+    let bench = Bench::new(&[("A/v_1.mp4", "ok"), ("A/v_2.mp4", "ok"), ("A/v_3.mp4", "ok")]);
+    assert_eq!(bench.run(&["--batch"]).code, 0);
+    // One without a feature, and one of which there is another version.
+    fs::remove_file(bench.files_of("A/v_1.mp4")).unwrap();
+    bench.video("A/v_2.mp4", "ok, another one");
+    fs::write(bench.path("out/.reeldeck/excluded"), "A/v_1.mp4\nA/v_2.mp4\n").unwrap();
+    let verified = bench.run(&["verify"]);
+    assert!(!verified.stderr.contains("stale") && !verified.stdout.contains("has no feature"), "{verified:?}");
+    for arguments in [&["--batch", "--redo-stale"][..], &["export"]] {
+        let ran = bench.run(arguments);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(!ran.stderr.contains("--redo-stale"), "{ran:?}");
+    }
+    let missing = fs::read_to_string(bench.export("missing.txt")).unwrap();
+    assert!(missing.contains("A/v_1.mp4") && missing.matches("excluded").count() == 2, "{missing}");
+}
