@@ -104,7 +104,7 @@ impl<'a> Checker<'a> {
 
     /// Checks the videos and prints a table, and each video without a verdict with its reason.
     ///
-    /// Returns [`Exit::Incomplete`] if a video is not healthy or could not be read.
+    /// Returns [`Exit::Incomplete`] if a video could not be read. The report tells which verdicts are problems.
     ///
     /// # Errors
     /// As [`Checker::check`].
@@ -123,7 +123,7 @@ impl<'a> Checker<'a> {
             errln!("interrupted; {} of {} videos are checked; run it again to continue", tally.all, videos.len());
             return Ok(Exit::Interrupted);
         }
-        Ok(if tally.unhealthy.is_empty() { Exit::Done } else { Exit::Incomplete })
+        Ok(if tally.unhealthy.contains_key(&Kind::Unreadable) { Exit::Incomplete } else { Exit::Done })
     }
 }
 

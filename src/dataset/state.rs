@@ -154,7 +154,8 @@ impl State {
 
     /// Whether the dataset differs from the manifest in this video.
     pub(crate) fn is_problem(&self) -> bool {
-        matches!(self, Self::Missing | Self::Corrupt { .. } | Self::WrongDuration { .. } | Self::Duplicate { .. })
+        let is_rejected = matches!(self, Self::Degraded { accepted: false, .. });
+        is_rejected || ["missing", "corrupt", "wrong duration", "duplicate"].contains(&self.word())
     }
 
     /// Whether no usable file exists, so that the video must be fetched.
@@ -318,7 +319,10 @@ mod tests {
         let next = |reason: &str| State::Corrupt { reason: reason.into() }.next_step().unwrap();
         for (reason, says) in [
             ("the MP4 index is missing; download it again", "download it again"),
-            ("cut; the same content failed before, so the source itself is damaged", "exclude it"),
+            (
+                "cut; the same content failed before: if this is another download, the source itself is damaged",
+                "exclude it",
+            ),
             ("the header is damaged; if the source plays without faults, download it again", "if its source plays"),
             ("encrypted (CENC): the key is not in the file", "without encryption"),
             ("no decoder for the codec vvc1; convert the video to H.264", "convert it to H.264"),
@@ -336,6 +340,8 @@ mod tests {
         assert_eq!(doubtful.reason(), "1 frame concealed: garbage");
         assert!(doubtful.next_step().unwrap().starts_with("use it as it is; if its source plays"));
         assert!(!degraded(1, 0, &format!("cut{SAME_CONTENT}")).next_step().unwrap().contains("download"));
+        let rejected = State::Degraded { lost: 1, concealed: 0, reason: String::new(), accepted: false };
+        assert!(rejected.is_problem() && !degraded(1, 0, "").is_problem());
     }
 
     #[test]

@@ -94,8 +94,10 @@ mod tests {
             line
         };
         let fail = |bytes: &str, mtime_ns: i64| fail_with(bytes.as_bytes(), mtime_ns, "cut");
-        let (again, same) =
-            ("cut; download it again", "cut; the same content failed before, so the source itself is damaged");
+        let (again, same) = (
+            "cut; download it again",
+            "cut; the same content failed before: if this is another download, the source itself is damaged",
+        );
         assert_eq!(fail("broken", 1), again);
         assert_eq!(fail("broken", 1), again, "the same file, tried again");
         assert_eq!(fail("broken", 2), same, "another download with the same content");

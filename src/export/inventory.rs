@@ -118,6 +118,8 @@ pub(super) fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Re
     let (stamp, header) = match SourceStamp::read(&path).map_err(read).and_then(|at| Ok((at, Header::read(&path)?))) {
         Ok(read) => read,
         Err(error) if error.is_absent() => return Err(why_without(job.layout, video, "not extracted")),
+        // The failure of the current file says more than the damage of the feature.
+        Err(error) if error.is_damage() => return Err(why_without(job.layout, video, &line_of(&error))),
         Err(error) => return Err(line_of(&error)),
     };
     let expected = ExpectedFeature {
@@ -129,12 +131,11 @@ pub(super) fn look(job: &ExportJob<'_>, output: Output, video: &VideoFile) -> Re
     };
     match header.status(&expected) {
         FeatureStatus::Current => Ok((header, stamp)),
-        FeatureStatus::Stale => Err(why_without(job.layout, video, &FeatureStatus::Stale.to_string())),
-        other => Err(other.to_string()),
+        other => Err(why_without(job.layout, video, &other.to_string())),
     }
 }
 
-/// Why a video has no feature of its current version: its failure, or `otherwise`.
+/// Why a video has no usable feature: the failure of its current version, or `otherwise`.
 fn why_without(layout: &Layout, video: &VideoFile, otherwise: &str) -> String {
     match FailureFile::of_version(&layout.failure(&video.name), video.stamp) {
         Ok(Some(file)) => {

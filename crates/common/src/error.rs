@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 pub const DOWNLOAD_AGAIN: &str = "; download it again";
 /// How a reason ends if the source itself may be damaged in the same way.
 pub const COMPARE_WITH_SOURCE: &str = "; if the source plays without faults, download it again";
-/// How a reason ends if another download has the content that failed before.
-pub const SAME_CONTENT: &str = "; the same content failed before, so the source itself is damaged";
+/// How a reason ends if the file was replaced or touched and has the content that failed before.
+pub const SAME_CONTENT: &str =
+    "; the same content failed before: if this is another download, the source itself is damaged";
 
 /// The reason of a file whose content failed before in another download; `None` if it does not suggest a download.
 pub fn of_same_content(reason: &str) -> Option<String> {

@@ -8,7 +8,8 @@ use reeldeck_common::video::VideoName;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ClientRequest, Engine, Event, Incoming, Phase, Request, Status, StopSignals, TaskResult, VideoId, ticks};
-use crate::engine::assess;
+use crate::dataset::scan::as_they_are;
+use crate::engine::assess::{self, StoredResult};
 use crate::engine::claims::{ClaimsEvent, ClaimsRequest, Wait, stage};
 use crate::engine::orders::{Asked, Order};
 use crate::engine::patterns::Patterns;
@@ -251,11 +252,17 @@ impl Engine {
         let look = tokio::task::spawn_blocking(move || {
             let (ids, files): (Vec<_>, Vec<_>) = done.into_iter().unzip();
             let found = assess::look_each(&task_context.layout, &task_context.recipe, &files)?;
-            io::Result::Ok(ids.into_iter().zip(found).collect::<Vec<_>>())
+            let mut found: Vec<_> = ids.into_iter().zip(found).zip(files).collect();
+            // Another engine may have extracted a file that has changed since this one saw it.
+            for ((_, found), file) in found.iter_mut().filter(|((_, found), _)| *found == StoredResult::Stale) {
+                let now = as_they_are(&task_context.root, vec![file.clone()]);
+                *found = now.first().map_or(StoredResult::Stale, |file| task_context.found(file));
+            }
+            io::Result::Ok(found.into_iter().map(|(found, _)| found).collect::<Vec<_>>())
         });
         let Ok(Ok(found)) = look.await else { return };
         for (id, found) in found {
-            if !matches!(found, assess::StoredResult::Done { .. }) {
+            if !matches!(found, StoredResult::Done { .. }) {
                 self.take(Incoming::Missed(id, found));
             }
         }

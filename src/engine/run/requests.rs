@@ -1,6 +1,7 @@
 //! Requests of clients. The state machine answers some; others are background tasks, answered when they are done.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::claims::passed_on;
 use super::{
@@ -17,6 +18,9 @@ use crate::export::Outcome;
 use crate::out::count;
 use reeldeck_common::probe::Level;
 use reeldeck_common::video::VideoName;
+
+/// How long an export waits until failures are recorded, because their disk may not respond.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(super) fn answer(&mut self, asked: ClientRequest) {
@@ -209,9 +213,14 @@ impl Engine {
         let cancel = Cancel::default();
         self.exporting = Some(cancel.clone());
         let videos: Vec<VideoFile> = self.state.present().cloned().collect();
-        self.run_in_background(move |task_context| TaskResult::Exported {
-            done: task_context.export(videos, &formats, &cancel),
-            reply,
+        // An export names the failures that are recorded.
+        let (written, recorded) = std::sync::mpsc::channel();
+        self.journal_writer.run(move || {
+            let _ = written.send(());
+        });
+        self.run_in_background(move |task_context| {
+            let _ = recorded.recv_timeout(RECORD_TIMEOUT);
+            TaskResult::Exported { done: task_context.export(videos, &formats, &cancel), reply }
         });
         self.show();
     }

@@ -250,3 +250,27 @@ fn an_excluded_video_is_not_owed() {
     let missing = fs::read_to_string(bench.export("missing.txt")).unwrap();
     assert!(missing.contains("A/v_1.mp4") && missing.matches("excluded").count() == 2, "{missing}");
 }
+
+#[test]
+fn two_engines_count_files_that_change_during_the_run_alike() {
+    let names: Vec<String> = (0..16).map(|i| format!("A/v_{i:02}.mp4")).collect();
+    let bench = Bench::new(&names.iter().map(|name| (name.as_str(), "until go")).collect::<Vec<_>>());
+    let engine = || bench.start(&["--batch", "--devices", "cpu"]);
+    let first = engine();
+    wait_for("the first has begun", || bench.path("out/.reeldeck/runs").exists());
+    let second = engine();
+    wait_for("both have begun", || fs::read_dir(bench.path("out/.reeldeck/runs")).map_or(0, Iterator::count) == 2);
+    for name in &names {
+        bench.video(name, "until go again");
+    }
+    fs::write(bench.path("go"), "").unwrap();
+    let ran = [first, second].map(|engine| Ran::of(engine.wait_with_output().unwrap()));
+    let next = bench.run(&["--batch"]);
+    let stale = |ran: &Ran| {
+        let line = ran.stdout.lines().last().unwrap_or_default().to_owned();
+        line.split(", ").find(|part| part.contains(" stale")).map(str::to_owned)
+    };
+    for ran in &ran {
+        assert_eq!((stale(ran), ran.code), (stale(&next), next.code), "{ran:?}\n{next:?}");
+    }
+}

@@ -142,4 +142,12 @@ fn the_real_prober_on_real_videos() {
             assert!(ran.stdout.contains(text), "{text:?} is missing in\n{}", ran.stdout);
         }
     }
+    // A scan without a check exits alike.
+    for (removed, code) in [("B/v_text.mp4", 3), ("A/v_cut.mp4", 0)] {
+        fs::remove_file(at(removed)).unwrap();
+        for options in [&["--deep"][..], &[]] {
+            let ran = Ran::to_the_end(bench.command(options).env("REELDECK_PROBE", &prober));
+            assert_eq!(ran.code, code, "{options:?}: {ran:?}");
+        }
+    }
 }

@@ -72,7 +72,7 @@ fn another_download_with_the_same_content_is_recognised() {
         cache.store(&video.name, &probed);
         probed.verdict.reason().unwrap().to_owned()
     };
-    let same = "cut; the same content failed before, so the source itself is damaged";
+    let same = "cut; the same content failed before: if this is another download, the source itself is damaged";
     assert_eq!(reason_of(1, "a"), "cut; download it again");
     assert_eq!(reason_of(1, "a"), "cut; download it again", "the same file, checked again");
     assert_eq!(reason_of(2, "a"), same);
