@@ -36,6 +36,9 @@ pub struct Counts {
     /// Excluded by the user, with or without a feature.
     #[serde(default)]
     pub excluded: usize,
+    /// Those of `excluded` that this run has done or failed.
+    #[serde(default)]
+    pub excluded_in_run: usize,
 }
 
 impl Counts {
@@ -52,6 +55,11 @@ impl Counts {
     /// The videos that this run has failed.
     pub fn failed_in_run(&self) -> usize {
         self.failed.saturating_sub(self.failed_before)
+    }
+
+    /// The videos that this run has done or failed, including those that were excluded since.
+    pub fn processed_in_run(&self) -> usize {
+        self.done_in_run() + self.failed_in_run() + self.excluded_in_run
     }
 
     /// `69 of 72 videos done, 2 failed, 1 excluded`. The parts add up to all videos; those that are zero are left out.

@@ -140,6 +140,7 @@ impl EngineReport {
             running,
             left_out,
             excluded,
+            excluded_in_run,
         } = &mut self.counts;
         let counts = [
             videos,
@@ -152,6 +153,7 @@ impl EngineReport {
             running,
             left_out,
             excluded,
+            excluded_in_run,
             resumed,
             failed_before,
             failed_corrupt,

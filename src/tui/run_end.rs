@@ -65,10 +65,10 @@ pub(super) fn only_corrupt_failed(snapshot: &Snapshot) -> bool {
 }
 
 /// The share of the run's videos that are done or failed, 0 to 1, with those in progress in part. What earlier runs have done
-/// does not count. Reaches 1 at the end of a run. `None` if there are no videos.
+/// does not count. Excluded videos of this run do, so that the share does not fall when one of them ends. Reaches 1 at the end of a run. `None` if there are no videos.
 pub(super) fn progress(snapshot: &Snapshot) -> Option<f64> {
     let counts = &snapshot.counts;
-    let processed = (counts.done_in_run() + counts.failed_in_run()) as f64;
+    let processed = counts.processed_in_run() as f64;
     let all = processed + counts.unfinished() as f64;
     let clips: usize = snapshot.devices.iter().flat_map(|device| &device.in_flight).map(|job| job.clips).sum();
     let in_part = (clips as f64 / snapshot.clips_per_video.max(1) as f64).min(counts.running as f64);

@@ -91,7 +91,7 @@ pub(super) fn received(keymap: &Keymap, has_manifest: bool, message: &mut FromEn
         FromEngine::Snapshot { snapshot, .. } => {
             let Snapshot { reason, watch, devices, last_run, .. } = snapshot;
             let details = devices.iter_mut().filter_map(|device| device.detail.as_mut());
-            let ended = last_run.iter_mut().filter_map(|run| run.reason.as_mut());
+            let ended = last_run.iter_mut().flat_map(|run| run.reason.iter_mut().chain(&mut run.next_step));
             reason.iter_mut().chain(watch).chain(details).chain(ended).for_each(change);
         }
         FromEngine::Rows { rows, .. } => rows.iter_mut().filter_map(|row| row.reason.as_mut()).for_each(change),

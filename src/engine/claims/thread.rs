@@ -245,7 +245,7 @@ impl Thread {
             ClaimsRequest::Join => {
                 self.joined = true;
                 if self.is_paused_elsewhere() {
-                    tracing::info!("the other engines of this run are paused; `reeldeck resume` resumes all of them");
+                    tracing::info!("the other engines of this run are paused, so this one begins paused");
                     let _ = self.news.send(ClaimsEvent::Order(Order::Pause));
                 }
             }

@@ -144,7 +144,11 @@ pub(super) fn count(counts: &mut Counts, status: &Status, more: bool) {
     add(&mut counts.videos, *status != Status::Gone);
     match status {
         Status::Gone => {}
-        Status::Excluded { .. } => add(&mut counts.excluded, true),
+        Status::Excluded { before } => {
+            let is_new = matches!(**before, Status::Done { resumed: false, .. } | Status::Failed { before: false, .. });
+            add(&mut counts.excluded, true);
+            add(&mut counts.excluded_in_run, is_new);
+        }
         Status::Done { degraded, resumed } => {
             add(&mut counts.done, true);
             add(&mut counts.degraded, *degraded);

@@ -1,6 +1,6 @@
 //! The end of a run: card, header, notification and the last line.
 
-use super::fixtures::{failing, gpus, many, running, summary};
+use super::fixtures::{failing, gpus, many, running, snapshot, summary};
 use super::harness::Harness;
 use crate::protocol::FromEngine;
 use crate::protocol::event::Event;
@@ -8,6 +8,7 @@ use crate::protocol::row::{Finding, RowState};
 use crate::protocol::snapshot::{Counts, Phase, Snapshot};
 use crate::protocol::summary::{Ending, ExportSummary};
 use crate::tui::modal::Modal;
+use crate::tui::run_end;
 use crate::tui::update::Effect;
 
 fn counts(done: usize, failed: usize, queued: usize) -> Counts {
@@ -81,6 +82,13 @@ fn the_card_says_what_was_done_what_failed_and_what_is_next() {
     insta::assert_snapshot!("stopped_80x24", ended(80, 24, Ending::Stopped, counts(83, 4, 14)).screen());
     let none_left = ended(80, 24, Ending::Stopped, counts(83, 0, 0));
     assert!(none_left.line("next").contains("e exports the features"), "{}", none_left.screen());
+    let stale = Counts { videos: 90, done: 83, stale: 7, ..Counts::default() };
+    let mut changed = ended(80, 24, Ending::Finished, stale);
+    assert!(changed.line("next").contains("F shows the changed videos, r extracts one again"), "{}", changed.screen());
+    let run = changed.snapshot.last_run.as_mut().unwrap();
+    (run.counts.stale, run.next_step) = (0, Some("make all of the dataset folder readable".into()));
+    changed.refresh();
+    assert!(changed.line("next").contains("make all of the dataset folder readable"), "{}", changed.screen());
     insta::assert_snapshot!("failed_80x24", ended(80, 24, Ending::Failed, counts(3, 0, 14)).screen());
 }
 
@@ -252,4 +260,17 @@ fn the_header_has_a_bar_with_the_overall_progress() {
     let head = harness.screen().lines().next().unwrap().to_owned();
     let percent: f64 = head.split_once(" %").unwrap().0.rsplit(' ').next().unwrap().parse().unwrap();
     assert!(percent / 100.0 >= least - 0.01 && percent / 100.0 < least + 0.1 && head.contains('█'), "{head}");
+}
+
+#[test]
+fn the_overall_progress_does_not_fall_when_an_excluded_video_ends() {
+    let mut snapshot = snapshot();
+    snapshot.counts = Counts { videos: 8, done: 3, running: 1, queued: 4, ..Counts::default() };
+    let before = run_end::progress(&snapshot).unwrap();
+    // Its worker has just done it.
+    snapshot.counts = Counts { running: 0, excluded: 1, excluded_in_run: 1, ..snapshot.counts };
+    assert!(run_end::progress(&snapshot).unwrap() > before);
+    // One that had no turn yet.
+    snapshot.counts = Counts { queued: 3, excluded: 2, ..snapshot.counts };
+    assert!(run_end::progress(&snapshot).unwrap() > before);
 }

@@ -5,8 +5,9 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::Span;
 
 use super::{line, pane, scrollbar};
+use crate::protocol::row::RowState;
 use crate::tui::app::App;
-use crate::tui::classes::{ClassOrder, progress_of};
+use crate::tui::classes::{ClassOrder, count_of, progress_of};
 use crate::tui::gauge;
 use crate::tui::modal::Modal;
 use crate::tui::pane::Pane;
@@ -66,13 +67,19 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         };
         let trouble = if problems == 0 { String::new() } else { text::count(problems) };
         let fixed = 2 + 1 + wide + 1 + bar + usize::from(bar > 0) + 5;
-        let name_room = room.saturating_sub(fixed);
+        // The percentage is that of the other videos.
+        let excluded = match count_of(&of.counts, RowState::Excluded) {
+            0 => String::new(),
+            excluded => format!(" {}{}", theme.state(RowState::Excluded).glyph, text::count(excluded)),
+        };
+        let name_room = room.saturating_sub(fixed + text::width(&excluded));
         let pointer = if is_chosen { if theme.is_ascii() { "> " } else { "▸ " } } else { "  " };
         let on = |role| if selected { base } else { theme.style(role) };
         let [full, rest] = gauge::bar_spans(theme, share.map(|share| share / 100.0), bar);
         let mut spans = vec![
             Span::styled(pointer, on(Role::Focus)),
             Span::styled(text::align_left(&name, name_room, theme.ellipsis()), base),
+            Span::styled(excluded, on(Role::Dim)),
             Span::styled(format!(" {trouble:>wide$} "), on(Role::Error)),
         ];
         spans.extend(match selected {

@@ -130,7 +130,12 @@ fn next_step(app: &App, run: &RunSummary) -> String {
         _ if run.counts.failed > 0 => {
             format!("{} shows the problems, {} retries the failed videos", key(Action::Problems), key(Action::RetryAll))
         }
+        _ if run.counts.stale > 0 => {
+            format!("{} shows the changed videos, {} extracts one again", key(Action::Problems), key(Action::Retry))
+        }
         _ if run.counts.unfinished() > 0 => format!("{} extracts the queued videos", key(Action::StartPause)),
+        // Parts of the dataset folder that cannot be read, or files that were refused.
+        _ if run.next_step.is_some() => run.next_step.clone().unwrap_or_default(),
         _ if run.exports.is_empty() => format!("{} exports the features", key(Action::Export)),
         _ => format!("{} quits", key(Action::Quit)),
     }
