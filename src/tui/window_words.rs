@@ -9,7 +9,7 @@ use super::text;
 use crate::protocol::FromEngine;
 use crate::protocol::details::Details;
 use crate::protocol::row::{Finding, RowState};
-use crate::protocol::snapshot::Snapshot;
+use crate::protocol::snapshot::{DeviceState, Snapshot};
 
 /// What messages say, and what the window says instead, with the names of actions for their keys. Longer phrases come first.
 const PHRASES: &[(&str, &str)] = &[
@@ -90,6 +90,7 @@ pub(super) fn received(keymap: &Keymap, has_manifest: bool, message: &mut FromEn
     match message {
         FromEngine::Snapshot { snapshot, .. } => {
             let Snapshot { reason, watch, devices, last_run, .. } = snapshot;
+            number_equal(devices);
             let details = devices.iter_mut().filter_map(|device| device.detail.as_mut());
             let ended = last_run.iter_mut().flat_map(|run| run.reason.iter_mut().chain(&mut run.next_step));
             reason.iter_mut().chain(watch).chain(details).chain(ended).for_each(change);
@@ -104,6 +105,18 @@ pub(super) fn received(keymap: &Keymap, has_manifest: bool, message: &mut FromEn
             add_next_steps(keymap, has_manifest, details);
         }
         _ => {}
+    }
+}
+
+/// Numbers devices of one name, such as two workers on the CPU: `cpu 1`, `cpu 2`.
+fn number_equal(devices: &mut [DeviceState]) {
+    let names: Vec<String> = devices.iter().map(|device| device.device.clone()).collect();
+    for (at, device) in devices.iter_mut().enumerate() {
+        let is_same = |name: &&String| **name == device.device;
+        if names.iter().filter(is_same).count() > 1 {
+            let number = names.iter().take(at + 1).filter(is_same).count();
+            device.device.push_str(&format!(" {number}"));
+        }
     }
 }
 

@@ -220,13 +220,9 @@ impl Setup {
     fn line(&self, writer: &mut LineWriter<'_>, name: Field, is_focused: bool) -> Option<Position> {
         let (theme, y) = (writer.theme, writer.y);
         let indent = writer.label_width();
-        let pointer = match (is_focused, theme.is_ascii()) {
-            (true, false) => "▸ ",
-            (true, true) => "> ",
-            _ => "  ",
-        };
+        let pointer = if is_focused { theme.pointer() } else { " " };
         let words = if writer.is_narrow() { name.short() } else { name.label() };
-        let label = text::align_left(&format!("{pointer}{words}"), indent, theme.ellipsis());
+        let label = text::align_left(&format!("{pointer} {words}"), indent, theme.ellipsis());
         let label_style = theme.style(if is_focused { Role::Focus } else { Role::Title });
         writer.put(0, &label, label_style);
         let room = usize::from(writer.area.width).saturating_sub(indent);

@@ -62,3 +62,11 @@ fn results_of_commands_are_in_the_log_once() {
     assert!(harness.has_toast("the output folder is read-only"));
     assert_eq!(harness.app.log.held(), before + 1);
 }
+
+#[test]
+fn of_how_to_download_something_the_address_is_copied() {
+    let mut harness = running(80, 24, failing(), gpus(1));
+    harness.app.notice("Weights", "Download the file:\nhttps://example.org/w.pth\n\nCopy it to:\n/w.pth");
+    harness.press("y");
+    assert_eq!(copied(&harness), "https://example.org/w.pth");
+}

@@ -43,6 +43,7 @@ fn a_range_is_acted_on_as_a_whole() {
     };
     assert!(format!("{select:?}").matches(".mp4").count() == 3, "{select:?}");
     assert!(harness.app.videos.range().is_none() && harness.app.marks.is_empty());
+    assert_eq!(harness.app.videos.selected(), 0, "the cursor is where the range began");
     // Marked videos come first.
     harness.press("space space");
     let footer = harness.screen().lines().last().unwrap().to_owned();

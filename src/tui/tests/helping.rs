@@ -116,7 +116,7 @@ fn palette_and_help_find_keys_by_other_words() {
     for (word, key) in [("extract", "start a run"), ("begin", "start a run"), ("run", "start a run")] {
         let mut harness = harness(80, 24);
         harness.press(":").type_text(word);
-        assert!(harness.line("> ").contains(key), "{word}: {}", harness.screen());
+        assert!(harness.line("▸ ").contains(key), "{word}: {}", harness.screen());
     }
     for (word, key) in
         [("zoom", "zoom: show this pane"), ("detach", "quit:"), ("leave", "quit:"), ("background", "quit:")]

@@ -170,6 +170,11 @@ impl Theme {
         if self.ascii { " - " } else { " · " }
     }
 
+    /// Marks the line of the cursor, which must be visible without colours.
+    pub(super) fn pointer(&self) -> &'static str {
+        if self.ascii { ">" } else { "▸" }
+    }
+
     pub(super) fn unknown(&self) -> &'static str {
         if self.ascii { "-" } else { text::UNKNOWN }
     }

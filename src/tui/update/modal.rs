@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Effect, act, commands, settings, videos};
+use crate::fetch;
 use crate::protocol::row::{Filter, Sort};
 use crate::tui::action::Action;
 use crate::tui::app::App;
@@ -87,7 +88,11 @@ pub(super) fn key(app: &mut App, event: KeyEvent, effects: &mut Vec<Effect>) {
             let by = movement(event, true);
             if event.code == KeyCode::Char('y') {
                 let text = text.clone();
-                return app.copy("the message", text, effects);
+                // Of how to download something, the address is of use elsewhere.
+                return match text.lines().find(|line| fetch::is_address(line) && !line.contains(' ')) {
+                    Some(address) => app.copy("the address", address.to_owned(), effects),
+                    None => app.copy("the message", text, effects),
+                };
             }
             let closes = matches!(by, Move::Close | Move::Take) || matches!(event.code, KeyCode::Char('q' | '?'));
             match closes {

@@ -20,6 +20,8 @@ pub(super) fn act(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     if matches!(action, A::Retry | A::Exclude)
         && let Some((from, to)) = app.videos.finish_range()
     {
+        // Where the range began, not at the end of what has just been excluded.
+        app.videos.move_to(from);
         if let Some(action) = bulk_mark::begin(app, from, to + 1, MarkOperation::MarkAnd(action), effects) {
             act(app, action, effects);
         }

@@ -73,11 +73,11 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
             excluded => format!(" {}{}", theme.state(RowState::Excluded).glyph, text::count(excluded)),
         };
         let name_room = room.saturating_sub(fixed + text::width(&excluded));
-        let pointer = if is_chosen { if theme.is_ascii() { "> " } else { "▸ " } } else { "  " };
+        let pointer = if is_chosen { theme.pointer() } else { " " };
         let on = |role| if selected { base } else { theme.style(role) };
         let [full, rest] = gauge::bar_spans(theme, share.map(|share| share / 100.0), bar);
         let mut spans = vec![
-            Span::styled(pointer, on(Role::Focus)),
+            Span::styled(format!("{pointer} "), on(Role::Focus)),
             Span::styled(text::align_left(&name, name_room, theme.ellipsis()), base),
             Span::styled(excluded, on(Role::Dim)),
             Span::styled(format!(" {trouble:>wide$} "), on(Role::Error)),

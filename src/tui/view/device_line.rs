@@ -158,7 +158,7 @@ fn activity(app: &App, devices: &[DeviceState], history: Option<&DeviceHistory>,
     let rate = device.clips_per_s.map_or_else(|| theme.unknown().to_owned(), text::number);
     segments.push(Segment { spans: vec![say(format!("{rate:>5} clips/s"), Role::Base)], priority: 6 });
     let Gauges { memory, busy_percent, decoder_percent, temperature_c, power_w } = device.gauges;
-    let is_cpu = device.device == "cpu";
+    let is_cpu = device.device.starts_with("cpu");
     if !is_cpu || reported(|gauges| gauges.busy_percent.is_some()) {
         let busy = text::percent(busy_percent.map(f64::from));
         segments.push(Segment { spans: vec![say(format!("util {busy:>5}"), Role::Base)], priority: 4 });

@@ -100,7 +100,7 @@ fn facts(app: &App, device: &DeviceState, host: Option<&str>, area: Rect, buffer
         theme.separator(),
         text::plural(device.done as u64, "video", "videos")
     );
-    let what = if device.device == "cpu" { "this worker" } else { "this device" };
+    let what = if device.device.starts_with("cpu") { "this worker" } else { "this device" };
     let head = vec![
         Span::styled(format!("{what}: {host}{}", device.device), theme.style(Role::Title)),
         Span::styled(facts, theme.style(Role::Dim)),

@@ -122,11 +122,7 @@ fn menu(app: &App, menu: &Menu, area: Rect, buffer: &mut Buffer) -> Option<Posit
             room.saturating_sub(5),
             theme.ellipsis(),
         );
-        let pointer = match (highlighted, theme.is_ascii()) {
-            (true, true) => ">",
-            (true, false) => "▸",
-            (false, _) => " ",
-        };
+        let pointer = if highlighted { theme.pointer() } else { " " };
         let spans = vec![
             Span::styled(format!("{pointer}{}  ", item.key), style(Role::Key)),
             Span::styled(label, style(Role::Base)),
@@ -168,7 +164,7 @@ fn palette(app: &App, input: &Input, selected: usize, area: Rect, buffer: &mut B
         let label = label(entry, app.context());
         let text_room = room.saturating_sub(2 + 15);
         let spans = vec![
-            Span::styled(if highlighted { "> " } else { "  " }, style(Role::Key)),
+            Span::styled(format!("{} ", if highlighted { theme.pointer() } else { " " }), style(Role::Key)),
             Span::styled(
                 text::align_left(&label, text_room, theme.ellipsis()),
                 style(if off { Role::KeyOff } else { Role::Base }),

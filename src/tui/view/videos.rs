@@ -286,9 +286,7 @@ fn draw_row(
                     (true, ..) => theme.mark(),
                     (false, true, _) if theme.is_ascii() => "|",
                     (false, true, _) => "┃",
-                    // The cursor must be visible without colours.
-                    (.., true) if theme.is_ascii() => ">",
-                    (.., true) => "▸",
+                    (.., true) => theme.pointer(),
                     _ => " ",
                 };
                 spans.push(Span::styled(text::align_left(sign, *width, ""), on(theme.style(Role::Mark))));

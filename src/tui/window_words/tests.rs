@@ -135,3 +135,11 @@ fn advice_names_keys_and_the_settings() {
     );
     assert!(matches!(in_window(&keymap(), "done A/v.mp4"), Cow::Borrowed(_)));
 }
+
+#[test]
+fn devices_of_one_name_have_numbers() {
+    let device = |name: &str| DeviceState { device: name.into(), ..crate::tui::tests::fixtures::gpus(1).remove(0) };
+    let mut devices = ["cpu", "cuda:0", "cpu"].map(device);
+    number_equal(&mut devices);
+    assert_eq!(devices.map(|device| device.device), ["cpu 1", "cuda:0", "cpu 2"]);
+}
