@@ -6,7 +6,7 @@ use ratatui::text::Span;
 
 use super::device_line::{device_line, draw_segments, fit};
 use super::history::{self, Series};
-use super::{engine_line, line, pane, scrollbar};
+use super::{engine_line, line, padded, pane, scrollbar};
 use crate::client::overview::Engine;
 use crate::protocol::snapshot::DeviceState;
 use crate::tui::app::App;
@@ -20,7 +20,7 @@ use crate::tui::theme::Role;
 pub(super) fn draw(app: &App, is_alone: bool, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let title = vec![Span::styled("Devices ", theme.style(Role::Title))];
-    let inner = pane(app, Pane::Devices, title, machine(app), area, buffer);
+    let inner = padded(pane(app, Pane::Devices, title, machine(app), area, buffer));
     let lines = app.device_lines();
     if lines.is_empty() && app.snapshot().is_none() {
         return;
@@ -92,14 +92,10 @@ fn charts(app: &App, index: usize, device: &DeviceState, area: Rect, buffer: &mu
 fn facts(app: &App, device: &DeviceState, host: Option<&str>, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     let host = host.map_or_else(String::new, |host| format!("{} ", text::sanitized(host)));
-    let detail = device.detail.as_deref().map(text::sanitized).unwrap_or_default();
-    let facts = format!(
-        "  {detail}{}batch {}{}{} done",
-        theme.separator(),
-        device.batch,
-        theme.separator(),
-        text::plural(device.done as u64, "video", "videos")
-    );
+    let detail = device.detail.as_deref().map(|detail| text::sanitized(detail).into_owned());
+    let done = format!("{} done", text::plural(device.done as u64, "video", "videos"));
+    let facts: Vec<String> = detail.into_iter().chain([format!("batch {}", device.batch), done]).collect();
+    let facts = format!("  {}", facts.join(theme.separator()));
     let what = if device.device.starts_with("cpu") { "this worker" } else { "this device" };
     let head = vec![
         Span::styled(format!("{what}: {host}{}", device.device), theme.style(Role::Title)),

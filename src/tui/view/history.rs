@@ -97,7 +97,7 @@ fn round_up(value: f64) -> f64 {
 }
 
 /// `-30 s`, `-2.5 min`.
-fn ago(seconds: f64) -> String {
+pub(super) fn ago(seconds: f64) -> String {
     match seconds {
         seconds if seconds <= 60.0 => format!("-{seconds:.0} s"),
         seconds if (seconds / 60.0).fract() == 0.0 => format!("-{:.0} min", seconds / 60.0),

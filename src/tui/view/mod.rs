@@ -114,6 +114,11 @@ fn pane(
     frame(theme, style, spans, right, area, buffer)
 }
 
+/// An area without its first and last column, if there is room.
+fn padded(area: Rect) -> Rect {
+    if area.width < 40 { area } else { Rect { x: area.x + 1, width: area.width - 2, ..area } }
+}
+
 /// Draws a frame with titles. Returns the inner area.
 fn frame(
     theme: &Theme,

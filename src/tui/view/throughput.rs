@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::history::{self, Series};
-use super::{line, pane};
+use super::{line, padded, pane};
 use crate::protocol::snapshot::{Bound, History, Phase, Stages};
 use crate::tui::app::App;
 use crate::tui::gauge;
@@ -75,7 +75,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     });
     let title = vec![Span::styled("Throughput ", theme.style(Role::Title))];
     let right = bound.map(|bound| Span::styled(format!(" {bound} "), theme.style(Role::Warn))).into_iter().collect();
-    let inner = pane(app, Pane::Throughput, title, right, area, buffer);
+    let inner = padded(pane(app, Pane::Throughput, title, right, area, buffer));
     let room = usize::from(inner.width);
     if inner.height == 0 {
         return;
@@ -127,7 +127,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     }
     if axis > 0 {
         let seconds = (shown.len() as f64 * f64::from(app.history.every_s)).max(10.0);
-        let from = format!("{} ago", text::duration(seconds));
+        let from = history::ago(seconds);
         let y = inner.bottom() - 1;
         line(buffer, inner.x, y, room, vec![Span::styled(from, theme.style(Role::Dim))], theme);
         let now = "now";
