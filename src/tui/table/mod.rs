@@ -3,7 +3,7 @@
 
 use super::text;
 use crate::protocol::MAX_ROWS;
-use crate::protocol::row::{Filter, Row, Sort};
+use crate::protocol::row::{Filter, Row, RowState, Sort};
 
 /// A question to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub(super) struct VideoTable {
     anchor: Option<String>,
     /// The video that the cursor was on before a filter hid it. The next filter that matches it returns the cursor.
     hidden: Option<String>,
+    /// The anchor that the user has just excluded or included, and its state before. If it is sorted elsewhere, the cursor keeps its
+    /// row and goes to the next video: so many videos are excluded with one key.
+    leaving: Option<(String, RowState)>,
     /// The next row under the cursor becomes the anchor.
     adopt_anchor: bool,
     /// The filter was chosen before its rows have arrived: the cursor stays on the first of them.
@@ -203,10 +206,16 @@ impl VideoTable {
     /// Moves the cursor to a row.
     pub(super) fn move_to(&mut self, index: usize) {
         self.selected = index.min(self.total.saturating_sub(1));
-        (self.hidden, self.locate_anchor) = (None, false);
+        (self.hidden, self.leaving, self.locate_anchor) = (None, None, false);
         self.anchor = self.current().map(|row| row.video.clone());
         self.adopt_anchor = self.anchor.is_none();
         self.scroll_to_cursor();
+    }
+
+    /// The cursor does not follow its video, which the user excludes or includes.
+    pub(super) fn let_go(&mut self) {
+        self.leaving = self.current().map(|row| (row.video.clone(), row.state));
+        self.anchor = self.leaving.as_ref().map(|(video, _)| video.clone());
     }
 
     pub(super) fn move_by(&mut self, by: isize) {
@@ -305,7 +314,14 @@ impl VideoTable {
             self.anchor = self.current().map(|row| row.video.clone());
         }
         let Some(anchor) = self.anchor.as_deref().filter(|_| self.range.is_none()) else { return };
-        if self.current().is_some_and(|row| row.video == anchor) {
+        if let Some(row) = self.current().filter(|row| row.video == anchor) {
+            if self.leaving.as_ref().is_some_and(|(_, before)| *before != row.state) {
+                self.leaving = None;
+            }
+            return;
+        }
+        if self.leaving.take().is_some_and(|(video, _)| video == anchor) {
+            self.anchor = self.current().map(|row| row.video.clone());
             return;
         }
         match self.rows.iter().position(|row| row.video == anchor) {

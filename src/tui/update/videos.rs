@@ -2,7 +2,7 @@
 
 use super::{Effect, bulk_mark, commands};
 use crate::protocol::Command;
-use crate::protocol::row::{Column, Filter, Finding, RowState, Select, Sort};
+use crate::protocol::row::{Column, Filter, Finding, Row, RowState, Select, Sort};
 use crate::protocol::words::Level;
 use crate::tui::action::Action;
 use crate::tui::app::App;
@@ -331,6 +331,10 @@ fn retry_these(app: &mut App, target: Target, effects: &mut Vec<Effect>) {
 fn exclude(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(target) = target(app) else { return };
     let back = app.includes();
+    let is_target = |row: &Row| !target.from_marks || app.marks.has(row, app.videos.filter());
+    if app.videos.current().is_some_and(is_target) {
+        app.videos.let_go();
+    }
     exclude_these(app, &target, back, effects);
 }
 
