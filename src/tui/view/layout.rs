@@ -2,7 +2,7 @@
 
 use ratatui::layout::{Rect, Size};
 
-use super::toast_lines;
+use super::{tabs, toast_lines};
 use crate::tui::app::App;
 use crate::tui::pane::Pane;
 
@@ -35,7 +35,7 @@ pub(crate) struct Layout {
     pub log: Option<Rect>,
     /// The devices in one line each, while their pane is hidden.
     pub strip: Option<Rect>,
-    /// Where toasts are: the lower border of a pane. If they need more lines, the pane is shorter, and they take the lines below it.
+    /// Where toasts are: below a pane that is shorter, or on its lower border.
     pub toasts: Option<Rect>,
     pub footer: Rect,
 }
@@ -84,18 +84,25 @@ pub(crate) fn of(app: &App, size: Size) -> Layout {
     let mut layout = compute(size, app.focus, app.zoom, lines);
     let pane = if layout.videos.is_some() { Pane::Videos } else { app.focus };
     if let Some(area) = layout.pane(pane) {
-        let lines = toast_lines::arranged(app, area.width).len() as u16;
-        make_room(&mut layout, pane, area, lines);
+        let lines = toast_lines::arranged(app, area.width);
+        // A short message stands beside the names of the other panes.
+        let is_beside = match lines.as_slice() {
+            [only] => tabs::width(area) + toast_lines::width(only) <= area.width,
+            _ => false,
+        };
+        make_room(&mut layout, pane, area, lines.len() as u16, !shows_all(size, app.zoom) && !is_beside);
     }
     layout
 }
 
-/// Gives toasts the lower border of a pane, and rows of it for all lines but one.
-fn make_room(layout: &mut Layout, pane: Pane, area: Rect, lines: u16) {
-    let more = lines.saturating_sub(1).min(area.height.saturating_sub(MIN_PANE));
+/// Gives toasts rows of a pane. The first one is its lower border, unless that must stay visible (`keeps_border`) and there is room.
+fn make_room(layout: &mut Layout, pane: Pane, area: Rect, lines: u16, keeps_border: bool) {
+    let most = area.height.saturating_sub(MIN_PANE);
+    let border = u16::from(!keeps_border || most < lines);
+    let rows = lines.saturating_sub(border).min(most);
     if lines > 0 {
-        layout.place(pane, Rect { height: area.height - more, ..area });
-        layout.toasts = Some(Rect { y: area.bottom() - 1 - more, height: 1 + more, ..area });
+        layout.place(pane, Rect { height: area.height - rows, ..area });
+        layout.toasts = Some(Rect { y: area.bottom() - rows - border, height: rows + border, ..area });
     }
 }
 

@@ -23,6 +23,11 @@ fn labels(area: Rect) -> Vec<(Pane, u16, String)> {
     Pane::ALL.into_iter().zip(long).map(place).collect()
 }
 
+/// The columns up to the end of the last label.
+pub(super) fn width(area: Rect) -> u16 {
+    labels(area).last().map_or(0, |(_, x, label)| x + text::width(label) as u16 - area.x)
+}
+
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.options.theme;
     for (pane, x, label) in labels(area) {

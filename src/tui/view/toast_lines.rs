@@ -19,6 +19,11 @@ pub(super) struct Words {
     pub is_first: bool,
 }
 
+/// The columns that a line takes.
+pub(super) fn width(line: &[Words]) -> u16 {
+    line.iter().map(|words| (text::width(&words.text) + FRAME) as u16).sum()
+}
+
 /// The lines from top to bottom in a pane of this width, each from right to left. Problems come first, and then the newest
 /// messages. Short messages share a line.
 pub(super) fn arranged(app: &App, width: u16) -> Vec<Vec<Words>> {
