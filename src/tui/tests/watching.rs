@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::fixtures::{failing, gpus, many, running};
 use super::harness::Harness;
+use crate::protocol::row::Finding;
 use crate::protocol::words::Level;
 use crate::protocol::{FromEngine, LogLine};
 use crate::tui::app::PendingRequest;
@@ -56,7 +57,13 @@ fn nothing_is_fetched_while_the_cursor_moves() {
 }
 
 #[test]
-fn a_slow_connection_gets_no_stills_and_a_narrow_screen_no_preview() {
+fn a_slow_connection_and_a_corrupt_video_get_no_stills_and_a_narrow_screen_no_preview() {
+    let mut corrupt = running(200, 50, many(9), gpus(2));
+    corrupt.knows_details = true;
+    corrupt.table.rows.iter_mut().for_each(|row| row.findings.add(Finding::Corrupt));
+    corrupt.table_changed();
+    corrupt.press("j").advance(300);
+    assert!(corrupt.shows("/data/hacs/") && stills(&corrupt) == 0);
     let mut harness = running(200, 50, failing(), gpus(2));
     harness.knows_details = true;
     harness.app.options.low_bandwidth = true;

@@ -3,6 +3,7 @@
 use super::Effect;
 use crate::protocol::ToEngine;
 use crate::protocol::details::Details;
+use crate::protocol::row::Finding;
 use crate::tui::app::{App, Dirty, PendingRequest};
 use crate::tui::details::DetailsView;
 use crate::tui::view::layout;
@@ -32,8 +33,9 @@ pub(super) fn received(app: &mut App, video: &str, details: Box<Details>, effect
         return view.set(details);
     }
     let mut view = DetailsView::new(details, app.options.zone.clone(), app.options.depth);
-    // A still has more bytes than everything else together.
-    let path = if app.options.low_bandwidth { None } else { view.load_still() };
+    // A still has more bytes than everything else together, and a corrupt file has none.
+    let is_corrupt = view.details().row.findings.has(Finding::Corrupt);
+    let path = if app.options.low_bandwidth || is_corrupt { None } else { view.load_still() };
     effects.extend(path.map(|path| Effect::Still { video: video.to_owned(), path }));
     app.preview.set(view);
 }
