@@ -21,7 +21,7 @@ pub enum ClientError {
     OtherHost { host: String, pid: u32 },
     #[error("the run in this output folder (process {pid}) does not listen to clients")]
     NoSocket { pid: u32 },
-    #[error("failed to look for runs in the output folder {}; check that its disk is there", shown(out))]
+    #[error("failed to look for runs in the output folder {}; check that its disk is there and readable", shown(out))]
     Locks { out: PathBuf, source: io::Error },
     #[error("failed to look for runs")]
     Thread(#[source] io::Error),

@@ -175,8 +175,7 @@ pub(crate) fn plan(
     let dataset = DatasetFolder::new(&settings.root, files)
         .with_context(|| format!("failed to read the dataset folder {}", shown(&settings.root)))?;
     let private = layout.private();
-    let excluded =
-        excluded::read(&private).with_context(|| format!("failed to read {}", shown(&excluded::path(&private))))?;
+    let excluded = excluded::read(&private)?;
     Ok(Plan {
         waits,
         others,

@@ -31,8 +31,7 @@ pub(crate) fn policy(settings: &Settings) -> Policy {
 pub(crate) fn find(settings: &Settings, layout: &Layout, files: Arc<[VideoFile]>) -> Result<Work> {
     let found = assess::assess(layout, &settings.recipe, &files)
         .with_context(|| format!("failed to look through {}", shown(layout.out())))?;
-    let excluded = excluded::read(&layout.private())
-        .with_context(|| format!("failed to read {}", shown(&excluded::path(&layout.private()))))?;
+    let excluded = excluded::read(&layout.private())?;
     let policy = policy(settings);
     let mut left = settings.limit.unwrap_or(usize::MAX);
     let mut videos = TiVec::with_capacity(files.len());

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use anyhow::Context;
 use reeldeck_common::digest::sha256;
 use reeldeck_common::error::is_content;
 use reeldeck_common::failure::FailureFile;
@@ -15,9 +14,9 @@ use reeldeck_common::video::VideoName;
 use reeldeck_common::{damaged, excluded};
 
 use super::{EXCLUDED, ExportJob};
+use crate::dataset::names;
 use crate::dataset::scan::VideoFile;
 use crate::dataset::video_list::{ListEntry, entries};
-use crate::dataset::{names, shown};
 use crate::error::line_of;
 use crate::parallel::{ordered, threads};
 use crate::progress::{Progress, Size};
@@ -88,8 +87,7 @@ pub(super) fn inventory(job: &ExportJob<'_>, output: Output, progress: &dyn Prog
     let entries = entries(&names(job.videos), job.style);
     let mut inventory = Inventory::default();
     let private = job.layout.private();
-    let excluded =
-        excluded::read(&private).with_context(|| format!("failed to read {}", shown(&excluded::path(&private))))?;
+    let excluded = excluded::read(&private)?;
     let look = |(video, entry): (&VideoFile, ListEntry)| (look(job, output, video), entry);
     ordered(threads(), job.videos.iter().zip(entries), look, |(found, entry)| {
         match found {

@@ -127,9 +127,14 @@ impl ExportRecord {
     /// # Errors
     /// When the file or the record cannot be accessed.
     pub(super) fn add(&mut self, file: &str, from: &str) -> io::Result<u64> {
-        let stamp = SourceStamp::read(&self.folder.join(file))?;
+        let pending = self.pending.remove(file);
+        let stamp = match (SourceStamp::read(&self.folder.join(file)), &pending) {
+            // It was removed a moment ago. The next export writes it again.
+            (Err(error), Some(pending)) if is_absent(&error) => pending.stamp,
+            (stamp, _) => stamp?,
+        };
         let made = Record { version: VERSION, file: file.to_owned(), from: from.to_owned(), stamp };
-        if self.pending.remove(file).as_ref() != Some(&made) {
+        if pending.as_ref() != Some(&made) {
             self.append(&made)?;
         }
         self.superseded += usize::from(self.made.insert(made.file.clone(), made).is_some());
@@ -284,8 +289,11 @@ mod tests {
         assert_eq!(record.kept("a.npy", "d1"), Some(3), "killed before the rename");
         assert_eq!(record.retain(&Owner::this_process(), |_| false).unwrap(), 1);
         assert!(!path.exists());
-        // Without a kill, one line is enough.
-        assert_eq!(put("d3", b"three").add("a.npy", "d3").unwrap(), 5);
+        // Without a kill, one line is enough. A file that someone removes at once is no error.
+        let mut record = put("d3", b"three");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(record.add("a.npy", "d3").unwrap(), 5);
+        assert_eq!(record.kept("a.npy", "d3"), None);
         let lines = fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert_eq!(lines.lines().filter(|line| line.contains("d3")).count(), 1, "{lines}");
     }

@@ -64,10 +64,11 @@ impl Counts {
 
     /// `69 of 72 videos done, 2 failed, 1 excluded`. The parts add up to all videos; those that are zero are left out.
     pub fn in_words(&self) -> String {
-        let Self { done, videos, failed, stale, left_out, excluded, .. } = *self;
+        let Self { done, videos, failed, unreadable, stale, left_out, excluded, .. } = *self;
         let mut text = format!("{done} of {} done", count(videos, "video", "videos"));
         let parts = [
-            (failed, "failed"),
+            (failed.saturating_sub(unreadable), "failed"),
+            (unreadable, "unreadable"),
             (self.unfinished(), "queued"),
             (stale, "stale"),
             (left_out, "left out"),
@@ -99,6 +100,8 @@ mod tests {
     fn the_parts_add_up_to_all_videos() {
         let counts = Counts { videos: 72, done: 69, resumed: 60, failed: 2, excluded: 1, ..Counts::default() };
         assert_eq!(counts.in_words(), "69 of 72 videos done, 2 failed, 1 excluded");
+        let unreadable = Counts { unreadable: 2, ..counts };
+        assert_eq!(unreadable.in_words(), "69 of 72 videos done, 2 unreadable, 1 excluded");
         let counts = Counts { done: 20, running: 2, queued: 40, stale: 3, left_out: 4, ..counts };
         assert_eq!(counts.in_words(), "20 of 72 videos done, 2 failed, 42 queued, 3 stale, 4 left out, 1 excluded");
         assert_eq!(Counts { videos: 1, queued: 1, ..Counts::default() }.in_words(), "0 of 1 video done, 1 queued");

@@ -1,6 +1,6 @@
 //! Verifies features: each by itself, against its video, and against a reference.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
 use anyhow::Context;
@@ -179,7 +179,8 @@ pub(crate) fn verify(
     progress: &dyn Progress,
 ) -> anyhow::Result<Report> {
     let mut report = Report::default();
-    let targets = targets(job, &mut report)
+    let excluded = excluded::read(&job.layout.private())?;
+    let targets = targets(job, &excluded, &mut report)
         .with_context(|| format!("failed to list the features in {}", shown(&job.layout.features())))?;
     progress.begin("checking", Size::Items(targets.len()));
     let mut same: HashMap<u64, VideoName> = HashMap::new();
@@ -228,9 +229,8 @@ pub(crate) fn verify(
 }
 
 /// The features, sorted. Records in `report` which videos and files do not match.
-fn targets(job: &VerifyJob<'_>, report: &mut Report) -> io::Result<Vec<Target>> {
+fn targets(job: &VerifyJob<'_>, excluded: &BTreeSet<VideoName>, report: &mut Report) -> io::Result<Vec<Target>> {
     let mut sources: HashMap<&VideoName, &VideoFile> = job.videos.iter().map(|video| (&video.name, video)).collect();
-    let excluded = excluded::read(&job.layout.private())?;
     let mut targets = vec![];
     for path in files_below(&job.layout.features())? {
         let name = path.strip_suffix(".safetensors").map(VideoName::new);

@@ -47,7 +47,10 @@ fn healthy_videos_are_done_broken_ones_fail_and_none_runs_twice() {
     let list = fs::read_to_string(bench.export("hacs_data.txt")).unwrap();
     assert_eq!(list, "A/v_1.mp4 -1\nB c/v 3.mp4 -1\nB c/v_'4\".mkv -1\n");
     assert_eq!(fs::read_to_string(bench.path("out/hacs_data.txt")).unwrap().lines().count(), 4);
-    assert_eq!(fs::read_to_string(bench.export("missing.txt")).unwrap(), "A/v_2.mp4\tfailed\n");
+    assert_eq!(
+        fs::read_to_string(bench.export("missing.txt")).unwrap(),
+        "A/v_2.mp4\tfailed: it failed: as it was told\n"
+    );
     let results = read_results(&fs::read(bench.export("result.pkl")).unwrap()).unwrap();
     let seed = |name: &str| name.bytes().map(u32::from).sum::<u32>() as f32;
     let firsts: Vec<f32> = results.iter().map(|r| r.scores[0]).collect();

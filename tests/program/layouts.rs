@@ -48,7 +48,7 @@ fn every_layout_works_through_all_commands() {
         bench.video(videos[0], "fail corrupt");
         expect(&bench.run(&["--batch", "--redo-stale"]), 3, &["2 done", "1 failed"]);
         assert_eq!(bench.failure(videos[0])["video"], videos[0]);
-        expect(&bench.run(&["--batch"]), 3, &["2 done (0 now, 2 before), 1 stale"]);
+        expect(&bench.run(&["--batch"]), 3, &["2 done (0 now, 2 before), 1 failed"]);
         bench.video(videos[0], "ok now");
         expect(&bench.run(&["--batch", "--redo-stale"]), 0, &["3 done (1 now, 2 before)"]);
 

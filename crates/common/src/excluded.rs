@@ -31,7 +31,10 @@ pub fn lines(private: &Path) -> io::Result<Vec<String>> {
     let bytes = match bounded::read(&path(private), MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(error) => return Err(error),
+        Err(error) => {
+            let text = format!("failed to read {}, the list of excluded videos: {error}", path(private).display());
+            return Err(io::Error::new(error.kind(), format!("{text}; check its permissions and its disk")));
+        }
     };
     let text = String::from_utf8_lossy(&bytes);
     // An editor may have written a byte order mark.

@@ -78,10 +78,14 @@ fn next_step(ending: Ending, counts: Counts, refused: usize, is_unreadable: bool
     match ending {
         Ending::Failed => Some("fix the cause, then start the run again: it resumes"),
         Ending::Stopped if counts.unfinished() > 0 => Some("start the run again: it resumes"),
+        // Until then, nothing is exported.
+        _ if is_unreadable => Some("make all of the dataset folder readable, then start the run again"),
+        _ if counts.failed > 0 && counts.failed == counts.unreadable => {
+            Some("repair the disk of the output folder, or extract them again (`--retry-failed`)")
+        }
         _ if counts.failed > 0 => Some("fix the cause of the failures, then retry them (`--retry-failed`)"),
         _ if counts.stale > 0 => Some("extract the changed videos again (`--redo-stale`)"),
         _ if counts.unfinished() > 0 => Some("start the run again: it extracts damaged and missing features again"),
-        _ if is_unreadable => Some("make all of the dataset folder readable, then start the run again"),
         _ if refused > 0 => Some("move or rename the refused files; `reeldeck scan` names them"),
         _ => None,
     }

@@ -165,7 +165,7 @@ impl Session {
                     || gaps.without_video.contains(name)
                     || listed()
             };
-            let note = excluded::unknown(&private, is_known).with_context(|| failed(&excluded::path(&private)))?;
+            let note = excluded::unknown(&private, is_known)?;
             note.iter().for_each(|note| errln!("note: {note}"));
         }
         assess::forget_failures(layout, work.done()).with_context(|| failed(&layout.failures()))?;
