@@ -24,8 +24,8 @@ demo: build ## create a small dataset, process it, check the result
 	target/release/reeldeck demo --dir $(DEMO_DIR)
 
 # Some tests start the programs of other packages; cargo builds these with the tests of the whole workspace.
-# Most tests wait for processes, clocks and disks half of the time, so twice as many run as there are cores.
-test: export NEXTEST_TEST_THREADS = $(shell echo $$((2 * $$(nproc))))
+# Most tests wait for processes, clocks and disks most of the time, so three times as many run as there are cores.
+test: export NEXTEST_TEST_THREADS = $(shell echo $$((3 * $$(nproc))))
 test: export RUST_TEST_THREADS = $(NEXTEST_TEST_THREADS)
 test: setup-tests ## all tests, with cargo-nextest where it is installed
 	if cargo nextest --version >/dev/null 2>&1; then \

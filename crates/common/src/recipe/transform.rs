@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::within;
 
+/// The largest value of a normalised pixel. Networks are trained with values near 1.
+const MAX_VALUE: f32 = 1e4;
+
 /// Resizing, centre crop and normalisation of a frame. Its serialised form has the keys of a recipe's `[transform]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Keys", into = "Keys")]
@@ -218,6 +221,14 @@ impl Transform {
         if self.std.iter().chain(&self.mean).any(|v| !v.is_finite()) || self.std.iter().any(|v| *v <= 0.0) {
             return Err("transform.mean and transform.std: must be finite, and std above zero".into());
         }
+        // The network would see infinite values, or no differences between pixels.
+        let largest = |(mean, std): (&f32, &f32)| [0.0, 255.0].map(|v: f32| ((v / self.scale - mean) / std).abs());
+        let largest = self.mean.iter().zip(&self.std).flat_map(largest).fold(0.0, f32::max);
+        if largest.is_nan() || largest > MAX_VALUE {
+            return Err(format!(
+                "transform.scale, mean and std: pixels from 0 to 255 become values up to {largest:e}; the limit is {MAX_VALUE}"
+            ));
+        }
         Ok(())
     }
 }
@@ -228,6 +239,19 @@ mod tests {
 
     fn read(text: &str) -> Result<Transform, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn pixels_that_become_huge_values_are_refused() {
+        let with = |mean: f32, std: f32, scale: f32| {
+            let transform = Transform::short_side(256, 224, [mean, 0.4, 0.4], [std, 0.2, 0.2]);
+            Transform { scale, ..transform }.check()
+        };
+        assert_eq!(with(0.4, 0.2, 255.0), Ok(()));
+        for (mean, std, scale) in [(0.4, 1e-40, 255.0), (1e38, 1.0, 255.0), (0.4, 0.2, 1e-6), (0.4, 1e-5, 1.0)] {
+            let error = with(mean, std, scale).unwrap_err();
+            assert!(error.contains("pixels from 0 to 255 become values up to"), "{error}");
+        }
     }
 
     const FIRST: &str = r#"{"short_side":256,"crop":224,"mean":[1.5,2.0,3.0],"std":[4.0,5.0,6.0]}"#;
