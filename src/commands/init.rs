@@ -27,7 +27,7 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
     let file = current.join(typed.config.as_deref().unwrap_or(Path::new(FILE)));
     let root = folder.or(typed.root.as_deref()).unwrap_or(&defaults.root);
     let found = scan(&current.join(root), &defaults.scan.rules())
-        .context("failed to read the dataset folder; name it: reeldeck init DIR")
+        .context("the configuration needs the dataset folder: reeldeck init DIR")
         .context(ExitError::new(Exit::Usage, "no configuration written"))?;
     // Paths in a configuration are relative to its folder.
     let base = file.parent().unwrap_or(current);
@@ -104,7 +104,9 @@ pub(crate) fn run_init(typed: &Overrides, folder: Option<&Path>, current: &Path)
         let hint = hint.unwrap_or_else(|| "a dataset folder has the videos, usually in a folder for each class".into());
         errln!("note: no video found; {hint}");
     }
-    errln!("next: `reeldeck doctor` checks this machine; `reeldeck --batch` extracts");
+    let config = typed.config.as_deref().filter(|path| *path != Path::new(FILE));
+    let config = config.map_or_else(String::new, |path| format!(" --config {}", shown(path)));
+    errln!("next: `reeldeck{config} doctor` checks this machine; `reeldeck{config} --batch` extracts");
     Ok(Exit::Done)
 }
 

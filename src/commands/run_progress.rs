@@ -106,7 +106,7 @@ impl RunObserver for RunProgress {
         }
         if let Some(bar) = &self.bar {
             let counts = snapshot.counts;
-            let processed = counts.done + counts.failed + counts.excluded_in_run;
+            let processed = counts.processed_in_run();
             // A video in progress counts by the share of its clips, a finished or failed one as a whole.
             let in_flight: f64 = snapshot.devices.iter().flat_map(|d| &d.in_flight).filter_map(InFlight::share).sum();
             bar.set_length(((processed + counts.unfinished()) * VIDEO) as u64);

@@ -154,13 +154,12 @@ impl State {
 
     /// Whether the dataset differs from the manifest in this video.
     pub(crate) fn is_problem(&self) -> bool {
-        let is_rejected = matches!(self, Self::Degraded { accepted: false, .. });
-        is_rejected || ["missing", "corrupt", "wrong duration", "duplicate"].contains(&self.word())
+        self.is_wanted() || matches!(self, Self::WrongDuration { .. } | Self::Duplicate { .. })
     }
 
-    /// Whether no usable file exists, so that the video must be fetched.
+    /// Whether no file exists that can be extracted, so that the video must be fetched.
     pub(crate) fn is_wanted(&self) -> bool {
-        matches!(self, Self::Missing | Self::Corrupt { .. })
+        matches!(self, Self::Missing | Self::Corrupt { .. } | Self::Degraded { accepted: false, .. })
     }
 }
 
@@ -341,7 +340,7 @@ mod tests {
         assert!(doubtful.next_step().unwrap().starts_with("use it as it is; if its source plays"));
         assert!(!degraded(1, 0, &format!("cut{SAME_CONTENT}")).next_step().unwrap().contains("download"));
         let rejected = State::Degraded { lost: 1, concealed: 0, reason: String::new(), accepted: false };
-        assert!(rejected.is_problem() && !degraded(1, 0, "").is_problem());
+        assert!(rejected.is_wanted() && !degraded(1, 0, "").is_problem());
     }
 
     #[test]

@@ -49,6 +49,25 @@ pub struct RunSummary {
     pub next_step: Option<String>,
 }
 
+/// What to do after a run; none if nothing is left. `is_unreadable`: a part of the dataset folder cannot be read.
+pub(crate) fn next_step(ending: Ending, counts: Counts, refused: usize, is_unreadable: bool) -> Option<&'static str> {
+    match ending {
+        Ending::Failed => Some("fix the cause, then start the run again: it resumes"),
+        Ending::Stopped if counts.unfinished() > 0 => Some("start the run again: it resumes"),
+        // Until then, nothing is exported.
+        _ if is_unreadable => Some("make all of the dataset folder readable, then start the run again"),
+        _ if counts.failed > 0 && counts.failed == counts.unreadable => {
+            Some("repair the disk of the output folder, or extract them again (`--retry-failed`)")
+        }
+        _ if counts.failed > 0 && counts.failed == counts.failed_corrupt => Some("download the corrupt videos again"),
+        _ if counts.failed > 0 => Some("fix the cause of the failures, then retry them (`--retry-failed`)"),
+        _ if counts.stale > 0 => Some("extract the changed videos again (`--redo-stale`)"),
+        _ if counts.unfinished() > 0 => Some("start the run again: it extracts damaged and missing features again"),
+        _ if refused > 0 => Some("move or rename the refused files; `reeldeck scan` names them"),
+        _ => None,
+    }
+}
+
 impl RunSummary {
     /// The videos that this run has done.
     pub fn done(&self) -> usize {

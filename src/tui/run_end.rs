@@ -4,7 +4,7 @@ use super::action::Action;
 use super::app::App;
 use super::attach_command::attach_from_anywhere;
 use super::text;
-use crate::protocol::snapshot::{Counts, Phase, Snapshot};
+use crate::protocol::snapshot::{Counts, InFlight, Phase, Snapshot};
 use crate::protocol::summary::{Ending, RunSummary};
 
 /// `, 14 queued` after the end of a run: they wait for the next one.
@@ -65,13 +65,14 @@ pub(super) fn only_corrupt_failed(snapshot: &Snapshot) -> bool {
 }
 
 /// The share of the run's videos that are done or failed, 0 to 1, with those in progress in part. What earlier runs have done
-/// does not count. Excluded videos of this run do, so that the share does not fall when one of them ends. Reaches 1 at the end of a run. `None` if there are no videos.
+/// does not count. Excluded videos of this run do, so that the share does not fall when one of them ends. Reaches 1 at the end of
+/// a run. `None` if there are no videos.
 pub(super) fn progress(snapshot: &Snapshot) -> Option<f64> {
     let counts = &snapshot.counts;
     let processed = counts.processed_in_run() as f64;
     let all = processed + counts.unfinished() as f64;
-    let clips: usize = snapshot.devices.iter().flat_map(|device| &device.in_flight).map(|job| job.clips).sum();
-    let in_part = (clips as f64 / snapshot.clips_per_video.max(1) as f64).min(counts.running as f64);
+    let in_flight = snapshot.devices.iter().flat_map(|device| &device.in_flight);
+    let in_part = in_flight.filter_map(InFlight::share).sum::<f64>().min(counts.running as f64);
     (all > 0.0).then(|| (processed + in_part) / all)
 }
 

@@ -13,6 +13,17 @@ use crate::protocol::snapshot::{DeviceState, Snapshot};
 
 /// What messages say, and what the window says instead, with the names of actions for their keys. Longer phrases come first.
 const PHRASES: &[(&str, &str)] = &[
+    (
+        "fix the cause of the failures, then retry them (`--retry-failed`)",
+        "{problems} shows the problems, {retry-all} retries the failed videos",
+    ),
+    ("download the corrupt videos again", "download the corrupt videos again; {problems} shows them"),
+    (
+        "extract the changed videos again (`--redo-stale`)",
+        "{problems} shows the changed videos, {retry} extracts one again",
+    ),
+    ("or extract them again (`--retry-failed`)", "or retry them ({retry-all})"),
+    ("start the run again: it extracts", "{start-pause} extracts"),
     ("`reeldeck missing` lists it", "{write-missing} lists it"),
     ("`reeldeck missing` writes", "{write-missing} writes"),
     ("`reeldeck export` ", "{export} "),

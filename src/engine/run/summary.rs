@@ -11,7 +11,7 @@ use crate::engine::state::State;
 use crate::error::Exit;
 use crate::protocol::last_run;
 use crate::protocol::snapshot::Counts;
-use crate::protocol::summary::{Ending, EnginePart, FailureGroup, MAX_GROUPS};
+use crate::protocol::summary::{Ending, EnginePart, FailureGroup, MAX_GROUPS, next_step};
 
 impl Engine {
     /// Sums up the run that has just ended.
@@ -71,23 +71,6 @@ fn ending(phase: &Phase, exit: u8) -> Ending {
         Phase::Finishing { because: Some(_) } => Ending::Failed,
         _ if [Exit::Done, Exit::Incomplete].iter().all(|fine| fine.code() != exit) => Ending::Failed,
         _ => Ending::Finished,
-    }
-}
-
-fn next_step(ending: Ending, counts: Counts, refused: usize, is_unreadable: bool) -> Option<&'static str> {
-    match ending {
-        Ending::Failed => Some("fix the cause, then start the run again: it resumes"),
-        Ending::Stopped if counts.unfinished() > 0 => Some("start the run again: it resumes"),
-        // Until then, nothing is exported.
-        _ if is_unreadable => Some("make all of the dataset folder readable, then start the run again"),
-        _ if counts.failed > 0 && counts.failed == counts.unreadable => {
-            Some("repair the disk of the output folder, or extract them again (`--retry-failed`)")
-        }
-        _ if counts.failed > 0 => Some("fix the cause of the failures, then retry them (`--retry-failed`)"),
-        _ if counts.stale > 0 => Some("extract the changed videos again (`--redo-stale`)"),
-        _ if counts.unfinished() > 0 => Some("start the run again: it extracts damaged and missing features again"),
-        _ if refused > 0 => Some("move or rename the refused files; `reeldeck scan` names them"),
-        _ => None,
     }
 }
 

@@ -10,7 +10,6 @@ use crate::dataset::shown;
 use crate::protocol::summary::{Ending, FailureGroup, RunSummary};
 use crate::tui::action::Action;
 use crate::tui::app::App;
-use crate::tui::run_end;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
@@ -119,22 +118,7 @@ fn next_step(app: &App, run: &RunSummary) -> String {
         Ending::Stopped if run.counts.unfinished() > 0 => {
             format!("{} resumes with the queued videos", key(Action::StartPause))
         }
-        // A retry does not help. The new files are noticed and queued.
-        _ if app.snapshot().is_some_and(run_end::only_corrupt_failed) => {
-            let (videos, them) = if run.counts.failed == 1 { ("video", "it") } else { ("videos", "them") };
-            match app.videos.filter().is_problems() {
-                true => format!("download the corrupt {videos} again"),
-                false => format!("download the corrupt {videos} again; {} shows {them}", key(Action::Problems)),
-            }
-        }
-        _ if run.counts.failed > 0 => {
-            format!("{} shows the problems, {} retries the failed videos", key(Action::Problems), key(Action::RetryAll))
-        }
-        _ if run.counts.stale > 0 => {
-            format!("{} shows the changed videos, {} extracts one again", key(Action::Problems), key(Action::Retry))
-        }
-        _ if run.counts.unfinished() > 0 => format!("{} extracts the queued videos", key(Action::StartPause)),
-        // Parts of the dataset folder that cannot be read, or files that were refused.
+        // The same as `reeldeck status` says, with keys for commands.
         _ if run.next_step.is_some() => run.next_step.clone().unwrap_or_default(),
         _ if run.exports.is_empty() => format!("{} exports the features", key(Action::Export)),
         _ => format!("{} quits", key(Action::Quit)),
