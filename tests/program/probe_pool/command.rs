@@ -102,12 +102,14 @@ fn results_of_a_scan_are_used_by_other_commands() {
     assert!(ran.code == 3 && !ran.stdout.contains("unchecked"), "{ran:?}");
     assert!(ran.stdout.contains("corrupt A/v_crash.mp4: crashes the prober"), "{ran:?}");
     let ran = run(&["missing", "--manifest", "list.txt"]);
-    assert!(ran.code == 3 && ran.stdout.contains("1 of 3 videos missing or corrupt"), "{ran:?}");
-    assert_eq!(fs::read_to_string(bench.path("out/missing/request.txt")).unwrap(), "crash,A\n");
+    // The recipe rejects the damage of the other one.
+    assert!(ran.code == 3 && ran.stdout.contains("2 of 3 videos missing or corrupt"), "{ran:?}");
+    assert_eq!(fs::read_to_string(bench.path("out/missing/request.txt")).unwrap(), "broken,A\ncrash,A\n");
     let ran = run(&["annotations", "--manifest", "anno.json"]);
     assert!(ran.code == 3 && ran.stdout.contains("0 from features, 1 from probes"), "{ran:?}");
     // Files that have changed since then count as not probed.
     bench.video("A/v_crash.mp4", b"fetched again");
+    bench.video("A/v_broken.mp4", b"fetched again");
     assert_eq!(run(&["missing", "--manifest", "list.txt"]).code, 0);
 }
 
